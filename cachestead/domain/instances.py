@@ -1,0 +1,202 @@
+"""The instance and its nodes as values, and what may happen to them.
+
+Frozen: a change makes a new value, the store saves it. `TRANSITIONS` is the one table of states; nobody assigns a
+state without it. Reference: sections 4.1 and 6.5.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from cachestead import errors
+from cachestead.domain.sizes import MiB
+
+InstanceId = str
+ProjectId = str
+
+
+class State(StrEnum):
+    """States of an instance that callers see (section 6.5), and DELETED, which only the store keeps."""
+
+    CREATING = "CREATING"
+    CREATEFAILED = "CREATEFAILED"
+    RUNNING = "RUNNING"
+    RESTARTING = "RESTARTING"
+    FLUSHING = "FLUSHING"
+    EXTENDING = "EXTENDING"
+    RESTORING = "RESTORING"
+    ERROR = "ERROR"
+    FROZEN = "FROZEN"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+
+
+class Event(StrEnum):
+    """What moves an instance from one state to another."""
+
+    CREATED = "created"
+    CREATION_FAILED = "creation failed"
+    RESTART_ASKED = "restart asked"
+    FLUSH_ASKED = "flush asked"
+    CHANGE_DONE = "change done"
+    CHANGE_FAILED = "change failed"
+    FAULT_SEEN = "fault seen"
+    FAULT_GONE = "fault gone"
+    DELETE_ASKED = "delete asked"
+    DELETED = "deleted"
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.CREATING, Event.CREATED): State.RUNNING,
+    (State.CREATING, Event.CREATION_FAILED): State.CREATEFAILED,
+    (State.RUNNING, Event.RESTART_ASKED): State.RESTARTING,
+    (State.ERROR, Event.RESTART_ASKED): State.RESTARTING,
+    (State.RUNNING, Event.FLUSH_ASKED): State.FLUSHING,
+    (State.RESTARTING, Event.CHANGE_DONE): State.RUNNING,
+    (State.RESTARTING, Event.CHANGE_FAILED): State.ERROR,
+    (State.FLUSHING, Event.CHANGE_DONE): State.RUNNING,
+    (State.FLUSHING, Event.CHANGE_FAILED): State.RUNNING,
+    (State.RUNNING, Event.CHANGE_DONE): State.RUNNING,
+    (State.RUNNING, Event.CHANGE_FAILED): State.RUNNING,
+    (State.RUNNING, Event.FAULT_SEEN): State.ERROR,
+    (State.ERROR, Event.FAULT_GONE): State.RUNNING,
+    (State.RUNNING, Event.DELETE_ASKED): State.DELETING,
+    (State.ERROR, Event.DELETE_ASKED): State.DELETING,
+    (State.CREATEFAILED, Event.DELETE_ASKED): State.DELETING,
+    (State.DELETING, Event.DELETED): State.DELETED,
+}
+
+BUSY: dict[str, type[errors.ServiceError]] = {
+    State.CREATING: errors.Creating,
+    State.RESTARTING: errors.Restarting,
+    State.EXTENDING: errors.Extending,
+    State.RESTORING: errors.RestoreRunning,
+    "modify": errors.ChangingPassword,
+    "UpdatePort": errors.Configuring,
+    "RenameCommands": errors.Configuring,
+}
+"""The documented code for what is running, by state or by task."""
+
+
+class Mode(StrEnum):
+    """Types of instance (`cache_mode`)."""
+
+    SINGLE = "single"
+    HA = "ha"
+    CLUSTER = "cluster"
+    PROXY = "proxy"
+    HA_RW_SPLIT = "ha_rw_split"
+
+
+class Role(StrEnum):
+    """Role of a node in its shard, in the API's words."""
+
+    MASTER = "master"
+    REPLICA = "slave"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One data node: a Redis process with an address of its own."""
+
+    id: str
+    instance_id: InstanceId
+    shard: int
+    address: str
+    port: int
+    zone: str
+    role: Role
+    """As last seen on the engine; decided at creation, then by Sentinel."""
+    active: bool = False
+    """Whether it answered when last looked at."""
+
+
+@dataclass(frozen=True)
+class PasswordState:
+    """Wrong passwords in a row, and until when the instance's password is locked."""
+
+    failures: int = 0
+    locked_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as the records have it."""
+
+    id: InstanceId
+    project_id: ProjectId
+    name: str
+    state: State
+    engine: str
+    engine_version: str
+    spec_code: str
+    mode: Mode
+    capacity_gb: float
+    cpu_type: str
+    vpc_id: str
+    subnet_id: str
+    security_group_id: str | None
+    ip: str
+    port: int
+    az_codes: tuple[str, ...]
+    no_password_access: bool
+    maintain_begin: str
+    maintain_end: str
+    created_at: datetime
+    updated_at: datetime
+    user_id: str
+    user_name: str
+    description: str | None = None
+    task: str | None = None
+    """Name of the change under way that has no state of its own; with the state it is the lock."""
+    secrets: str = ""
+    """Encrypted: tenant's password, the control plane's, the replicas'; see `identity/secrets.py`."""
+    rename_commands: dict[str, str] = field(default_factory=dict)
+    backup_policy: dict[str, Any] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    template_id: str | None = None
+    enterprise_project_id: str = "0"
+    enterprise_project_name: str = "default"
+    launched_at: datetime | None = None
+    fail_reason: str | None = None
+    used_memory: MiB = MiB(0)
+    password_state: PasswordState = PasswordState()
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Values that differ from the version's defaults, by parameter name."""
+    nodes: tuple[Node, ...] = ()
+    """Empty where the query did not ask for them."""
+
+
+def advance(instance: Instance, event: Event, at: datetime) -> Instance:
+    """The instance after `event`; raises the documented code of what stands in the way."""
+    following = TRANSITIONS.get((instance.state, event))
+    if following is None:
+        raise busy_error(instance)
+    return replace(instance, state=following, updated_at=at)
+
+
+def busy_error(instance: Instance) -> errors.ServiceError:
+    """The documented error for an instance that something else is being done to."""
+    refusal = BUSY.get(instance.task or "") or BUSY.get(instance.state) or errors.WrongState
+    return refusal(
+        f"instance {instance.id} is {instance.state}" + (f" ({instance.task})" if instance.task else "")
+    )
+
+
+def node_id(instance: InstanceId, shard: int, ordinal: int) -> str:
+    """The id of a node, derived so that every attempt names the same node."""
+    return uuid.uuid5(uuid.UUID(instance), f"{shard}/{ordinal}").hex
+
+
+def group_id(instance: InstanceId, shard: int) -> str:
+    """The id of a shard (the API's group)."""
+    return str(uuid.uuid5(uuid.UUID(instance), f"group-{shard}"))
+
+
+def replication_id(node: str) -> str:
+    """The id of a node's place in its shard, which the API lists beside the node id."""
+    return str(uuid.uuid5(uuid.UUID(node), "replication"))

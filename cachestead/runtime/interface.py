@@ -1,0 +1,87 @@
+"""What a runtime is: the narrow protocol behind which nodes run.
+
+A node is one process (a Redis-compatible server, a Sentinel, later a proxy) with an address of its own. A runtime
+starts, ends, removes and watches nodes; it knows no tenant, no flavor and no quota. Every call may be repeated:
+a call looks first and does what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+NodeId = str
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node as it should be."""
+
+    id: NodeId
+    """Derived from what it belongs to, never made up, so that a second attempt finds the first one's node."""
+    command: tuple[str, ...]
+    """Program and arguments; the working folder is the node's own, which holds `files`."""
+    files: Mapping[str, str]
+    """Text files the node needs, by name; written readable by the owner only."""
+    address: str
+    port: int
+    owner: str = ""
+    """What it belongs to, for people who look at the machine."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeSighting:
+    """A node as it was just seen."""
+
+    id: NodeId
+    running: bool
+    pid: int | None = None
+    """Process id where nodes are processes of this machine, else None."""
+    frozen: bool = False
+    """The process exists but is stopped (signal STOP, debugger)."""
+    owner: str = ""
+
+
+class NodeRuntime(Protocol):
+    """Where nodes run."""
+
+    async def start(self) -> None:
+        """Adopt the nodes that are already there and begin to watch them."""
+
+    async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
+        """The node runs and listens on its address. A running node is left as it is.
+
+        Raises `NodeNotStarted` with the last lines of the node's own log.
+        """
+
+    async def stop_node(self, node: NodeId) -> None:
+        """The node's process has ended: asked first, killed if it does not listen. Its folder stays."""
+
+    async def kill_node(self, node: NodeId) -> None:
+        """The node's process has ended, at once."""
+
+    async def remove_node(self, node: NodeId) -> None:
+        """Neither process nor folder is left; a node that is not there is fine."""
+
+    async def observe_nodes(self) -> list[NodeSighting]:
+        """Every node the runtime knows, running or not."""
+
+    def exits(self) -> AsyncIterator[NodeId]:
+        """Nodes whose process ended without being asked to, as it happens (within 100 ms)."""
+
+    def node_folder(self, node: NodeId) -> Path:
+        """Where the node's files, data and log are."""
+
+    async def close(self) -> None:
+        """Stop watching. Nodes go on."""
+
+
+class NodeNotStarted(Exception):  # noqa: N818 - named for what happened
+    """A node's process did not come up."""
+
+    def __init__(self, node: NodeId, reason: str) -> None:
+        super().__init__(f"node {node} did not start: {reason}")
+        self.node, self.reason = node, reason

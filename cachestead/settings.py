@@ -1,0 +1,238 @@
+"""Every setting of the product: typed, grouped, with its unit, its default and the reason for it.
+
+Read once, by `bootstrap.py`, from (strongest first) command-line flags, environment variables
+(`CACHESTEAD_SERVER__PORT=8635`), a TOML file (`--config`, or `cachestead.toml` in the data directory) and the
+defaults below. Rooms receive the group they need, never the whole.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import platformdirs
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Group(BaseModel):
+    """A group of settings; an unknown key is an error, because it is a typing mistake."""
+
+    model_config = {"extra": "forbid", "frozen": True}
+
+
+class ServerSettings(Group):
+    """Where the HTTP API listens."""
+
+    host: str = "127.0.0.1"
+    """Loopback unless told otherwise: the API holds passwords."""
+    port: int = Field(default=8635, ge=1, le=65535)
+    """TCP port of the API, identity and (later) console."""
+    public_url: str | None = None
+    """Address that clients reach us by, for catalogue and links; made of host and port when absent."""
+    max_body_bytes: int = Field(default=12 * 1024 * 1024, ge=1024)
+    """Largest request body, in bytes; the public gateway's limit."""
+    stop_grace_seconds: float = Field(default=10.0, ge=0)
+    """How long a stop waits for running jobs; what is not done by then continues at the next start."""
+
+
+class IdentitySettings(Group):
+    """The first tenant's names and how long credentials live."""
+
+    domain: str = "cachestead"
+    """Name of the first domain (account)."""
+    user: str = "admin"
+    """Name of its administrator."""
+    password: SecretStr | None = None
+    """Password of the administrator; made up at the first start when absent."""
+    access_key: str | None = Field(default=None, min_length=8, max_length=64)
+    """Access key of the administrator; made up at the first start when absent."""
+    secret_key: SecretStr | None = None
+    """Secret key that goes with it; made up at the first start when absent."""
+    project_id: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    """Id of the first project, for installations that must be reproducible; made up when absent."""
+    token_hours: float = Field(default=24.0, gt=0)
+    """Life of a token, in hours; the public service's figure."""
+    clock_skew_seconds: int = Field(default=900, ge=1)
+    """How far the date of a signed request may be off; 15 minutes, as usual for the scheme."""
+
+
+class TenantSettings(Group):
+    """A further tenant: a domain of its own with one administrator and one project."""
+
+    domain: str = Field(min_length=1, max_length=64)
+    user: str = "admin"
+    password: SecretStr
+    access_key: str = Field(min_length=8, max_length=64)
+    secret_key: SecretStr = Field(min_length=8)
+
+
+class ZoneSettings(Group):
+    """An availability zone: on one machine a name, on many a failure domain."""
+
+    code: str
+    name: str
+
+
+def _three_zones() -> list[ZoneSettings]:
+    return [ZoneSettings(code=f"local-1{letter}", name=f"AZ {n}") for n, letter in enumerate("abc", 1)]
+
+
+class RegionSettings(Group):
+    """The region: its zones and the network that instances get their addresses from."""
+
+    id: str = "local-1"
+    """Region id; also the name of each tenant's project, which is how clients find it."""
+    zones: list[ZoneSettings] = Field(default_factory=_three_zones, min_length=1)
+    """Availability zones, in order."""
+    vpc_name: str = "vpc-default"
+    subnet_name: str = "subnet-default"
+    security_group_name: str = "default"
+    subnet_cidr: str = "127.64.0.0/16"
+    """Addresses of nodes and instances. All of 127.0.0.0/8 works on Linux without any set-up."""
+    dns_zone: str = "dcs.cachestead.internal"
+    """End of the instances' domain names."""
+
+    @model_validator(mode="after")
+    def _check_cidr(self) -> Self:
+        network = ipaddress.ip_network(self.subnet_cidr)
+        if network.version != 4 or network.num_addresses < 32:
+            raise ValueError("region.subnet_cidr must be an IPv4 network of at least 32 addresses")
+        return self
+
+
+class StoreSettings(Group):
+    """Where records live."""
+
+    database_url: str | None = None
+    """SQLAlchemy URL, for example postgresql://user@host/db; SQLite in the data directory when absent."""
+    pool_size: int = Field(default=10, ge=1)
+    """Connections kept open per pool."""
+
+
+class EngineSettings(Group):
+    """Which engine binaries may be used."""
+
+    binaries: list[Path] = Field(default_factory=list)
+    """Paths of redis-server or valkey-server binaries, preferred over what is found on PATH."""
+    search_path: bool = True
+    """Whether redis-server and valkey-server on PATH are used for the versions they are."""
+
+
+class CapacitySettings(Group):
+    """How much the machine may promise."""
+
+    memory_mb: int | None = Field(default=None, ge=64)
+    """Memory that instances may be promised in all, in MiB; the machine's physical memory when absent."""
+    overcommit: float = Field(default=1.0, gt=0)
+    """Factor on that memory. A flavor is a ceiling, not a reservation, so a test machine may promise more."""
+
+
+class QuotaSettings(Group):
+    """Limits per project; the public service publishes none, so these keep one tenant from taking all."""
+
+    instances: int = Field(default=200, ge=0)
+    """Instances per project."""
+    ram_gb: int = Field(default=1024, ge=0)
+    """Memory per project, in GB."""
+
+
+class FailoverSettings(Group):
+    """How quickly a lost master is replaced."""
+
+    sentinel_port: int = Field(default=26379, ge=1, le=65535)
+    """Port of the three Sentinels, each on an address of its own."""
+    down_after_ms: int = Field(default=5000, ge=200)
+    """Silence after which a Sentinel calls a master down, in ms. A process that ends is seen at once by the
+    supervisor; this figure is for hangs, and must outlast a slow command."""
+    frozen_after_ms: int = Field(default=1000, ge=100)
+    """How long a master may be stopped (state T) before it is ended and replaced, in ms."""
+    health_seconds: float = Field(default=2.0, gt=0)
+    """Pause between two passes of the health reconciler, in seconds."""
+
+
+class JobSettings(Group):
+    """How long work is run."""
+
+    at_once: int = Field(default=8, ge=1)
+    """Jobs that run at the same time; more would only make each slower on a small machine."""
+    keep_days: int = Field(default=30, ge=1)
+    """How long finished jobs stay listed, in days."""
+
+
+class LogSettings(Group):
+    """The program's own log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON lines elsewhere."""
+
+
+class Settings(BaseSettings):
+    """All groups. `load_settings` is the way to make one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CACHESTEAD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("cachestead")))
+    """Everything the program keeps: records, keys, node folders, objects."""
+    server: ServerSettings = ServerSettings()
+    identity: IdentitySettings = IdentitySettings()
+    tenants: list[TenantSettings] = Field(default_factory=list)
+    region: RegionSettings = RegionSettings()
+    store: StoreSettings = StoreSettings()
+    engine: EngineSettings = EngineSettings()
+    capacity: CapacitySettings = CapacitySettings()
+    quotas: QuotaSettings = QuotaSettings()
+    failover: FailoverSettings = FailoverSettings()
+    jobs: JobSettings = JobSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic-settings' hook
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, _config_file)
+        return init_settings, env_settings, toml
+
+    @property
+    def public_url(self) -> str:
+        """Address clients use, without a final slash."""
+        return (self.server.public_url or f"http://{self.server.host}:{self.server.port}").rstrip("/")
+
+
+_config_file: Path | None = None
+
+
+def load_settings(config: Path | None = None, **flags: Any) -> Settings:
+    """Settings from flags, environment, file and defaults.
+
+    `flags` are nested as the groups are (`server={"port": 1}`); None values are left out. Raises
+    `FileNotFoundError` for a named file that is not there and pydantic's `ValidationError` for bad values.
+    """
+    global _config_file  # noqa: PLW0603 - pydantic-settings asks for sources on the class, not the call
+    if config is not None and not config.is_file():
+        raise FileNotFoundError(config)
+    given = {key: value for key, value in flags.items() if value is not None}
+    _config_file = config
+    try:
+        settings = Settings(**given)
+        beside = settings.data_dir / "cachestead.toml"
+        if config is None and beside.is_file():
+            _config_file = beside
+            settings = Settings(**given)
+    finally:
+        _config_file = None
+    return settings.model_copy(update={"data_dir": settings.data_dir.expanduser().absolute()})
