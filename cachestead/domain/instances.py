@@ -163,7 +163,7 @@ class Instance:
     enterprise_project_name: str = "default"
     launched_at: datetime | None = None
     fail_reason: str | None = None
-    used_memory: MiB = MiB(0)
+    used_memory: MiB = MiB(0)  # noqa: RUF009 - a NewType call is the value itself
     password_state: PasswordState = PasswordState()
     parameters: dict[str, str] = field(default_factory=dict)
     """Values that differ from the version's defaults, by parameter name."""
