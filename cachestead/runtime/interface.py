@@ -79,7 +79,7 @@ class NodeRuntime(Protocol):
         """Stop watching. Nodes go on."""
 
 
-class NodeNotStarted(Exception):  # noqa: N818 - named for what happened
+class NodeNotStarted(Exception):
     """A node's process did not come up."""
 
     def __init__(self, node: NodeId, reason: str) -> None:

@@ -1,0 +1,197 @@
+"""The tables. One place, so that a reader sees every record the product keeps.
+
+Times are UTC epoch milliseconds (`BigInteger`): both databases sort and compare them alike. Secrets are stored
+encrypted only. Migrations live in `migrations/`; a test compares them with this file.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# --- identity -------------------------------------------------------------------------------------------------
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("domain_id", ForeignKey("domains.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("domain_id", ForeignKey("domains.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("roles", JSON, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access_key", String(64), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False),
+    Column("secret", Text, nullable=False, comment="encrypted"),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# --- network --------------------------------------------------------------------------------------------------
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("vpc_id", String(36), nullable=False, unique=True),
+    Column("vpc_name", String(64), nullable=False),
+    Column("subnet_id", String(36), nullable=False, unique=True),
+    Column("subnet_name", String(64), nullable=False),
+    Column("security_group_id", String(36), nullable=False, unique=True),
+    Column("security_group_name", String(64), nullable=False),
+    comment="The VPC, subnet and security group of each project; they share the region's addresses.",
+)
+
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("address", String(45), primary_key=True),
+    Column("owner", String(36), nullable=False, index=True, comment="instance id, or 'sentinel'"),
+)
+
+# --- instances ------------------------------------------------------------------------------------------------
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text),
+    Column("state", String(16), nullable=False),
+    Column("task", String(32)),
+    Column("engine", String(16), nullable=False),
+    Column("engine_version", String(8), nullable=False),
+    Column("spec_code", String(64), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("capacity_gb", Float, nullable=False),
+    Column("memory_mb", Integer, nullable=False, comment="promised in all, replicas included"),
+    Column("cpu_type", String(16), nullable=False),
+    Column("vpc_id", String(36), nullable=False),
+    Column("subnet_id", String(36), nullable=False),
+    Column("security_group_id", String(36)),
+    Column("ip", String(1024), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("az_codes", JSON, nullable=False),
+    Column("no_password_access", Boolean, nullable=False),
+    Column("secrets", Text, nullable=False, comment="encrypted"),
+    Column("rename_commands", JSON, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("maintain_begin", String(8), nullable=False),
+    Column("maintain_end", String(8), nullable=False),
+    Column("backup_policy", JSON),
+    Column("template_id", String(36)),
+    Column("enterprise_project_id", String(36), nullable=False),
+    Column("enterprise_project_name", String(255), nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("user_name", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("launched_at", BigInteger),
+    Column("fail_reason", Text),
+    Column("used_memory", Integer, nullable=False, default=0),
+    Column("password_failures", Integer, nullable=False, default=0),
+    Column("password_locked_until", BigInteger),
+    Index("ix_instances_project", "project_id", "created_at", "id"),
+    Index("ix_instances_state", "state"),
+)
+
+instance_tags = Table(
+    "instance_tags",
+    metadata,
+    Column("instance_id", ForeignKey("instances.id"), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", String(255), nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False, index=True),
+    Column("shard", Integer, nullable=False),
+    Column("address", String(45), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("active", Boolean, nullable=False, default=False),
+)
+
+# --- work -----------------------------------------------------------------------------------------------------
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("instance_id", String(36), index=True),
+    Column("kind", String(64), nullable=False, comment="name of the workflow"),
+    Column("type", String(64), nullable=False, comment="job_type that callers see"),
+    Column("task", String(64), comment="name in the background task list; null: not listed"),
+    Column("status", String(16), nullable=False),
+    Column("step", String(64)),
+    Column("progress", Integer, nullable=False, default=0),
+    Column("params", JSON, nullable=False, comment="no secret in clear"),
+    Column("details", JSON, nullable=False),
+    Column("user_id", String(32), nullable=False),
+    Column("user_name", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("fail_reason", Text),
+    Column("hidden", Boolean, nullable=False, default=False, comment="taken off the task list by its owner"),
+    Index("ix_jobs_status", "status"),
+    Index("ix_jobs_project", "project_id", "created_at"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What the installation must remember once, such as ids made up at the first start.",
+)
