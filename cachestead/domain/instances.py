@@ -106,6 +106,8 @@ class Node:
     id: str
     instance_id: InstanceId
     shard: int
+    ordinal: int
+    """Its place in the shard, for good; roles come and go."""
     address: str
     port: int
     zone: str

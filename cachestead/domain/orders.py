@@ -256,21 +256,27 @@ def plan_instances(
     """
     names = instance_names(checked.order.name, checked.order.count)
     return [
-        _plan_one(checked, orderer, name, one, owned, at)
+        _plan_one(checked, orderer, _Place(one, name, owned), at)
         for name, one, owned in zip(names, ids, addresses, strict=True)
     ]
 
 
-def _plan_one(
-    checked: CheckedOrder, orderer: Orderer, name: str, instance_id: str, addresses: Sequence[str], at: datetime
-) -> Instance:
+@dataclass(frozen=True)
+class _Place:
+    id: str
+    name: str
+    addresses: Sequence[str]
+
+
+def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: datetime) -> Instance:
     order, flavor = checked.order, checked.flavor
     nodes = tuple(
         Node(
-            id=node_id(instance_id, 0, ordinal),
-            instance_id=instance_id,
+            id=node_id(place.id, 0, ordinal),
+            instance_id=place.id,
             shard=0,
-            address=addresses[ordinal],
+            ordinal=ordinal,
+            address=place.addresses[ordinal],
             port=checked.port,
             zone=zone,
             role=Role.REPLICA if ordinal else Role.MASTER,
@@ -278,9 +284,9 @@ def _plan_one(
         for ordinal, zone in enumerate(checked.zones)
     )
     return Instance(
-        id=instance_id,
+        id=place.id,
         project_id=orderer.project_id,
-        name=name,
+        name=place.name,
         state=State.CREATING,
         engine="Redis",
         engine_version=str(order.engine_version),
@@ -291,7 +297,7 @@ def _plan_one(
         vpc_id=order.vpc_id,
         subnet_id=order.subnet_id,
         security_group_id=order.security_group_id or None,
-        ip=addresses[-1],
+        ip=place.addresses[-1],
         port=checked.port,
         az_codes=tuple(dict.fromkeys(checked.zones)),
         no_password_access=order.no_password_access,

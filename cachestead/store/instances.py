@@ -140,7 +140,7 @@ async def count_by_state(tx: Tx, project_id: str) -> dict[str, int]:
         .where(instances.c.project_id == project_id, instances.c.state != State.DELETED)
         .group_by(instances.c.state)
     )
-    return {state: count for state, count in (await tx.execute(query)).all()}
+    return dict((await tx.execute(query)).tuples().all())
 
 
 async def get_usage(tx: Tx, project_id: str) -> Usage:
@@ -228,7 +228,7 @@ async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
 async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     query: Select[Any] = select(nodes).where(nodes.c.instance_id.in_([one.id for one in found]))
     by_instance: dict[str, list[Node]] = {}
-    for row in (await tx.execute(query.order_by(nodes.c.shard, nodes.c.address))).mappings():
+    for row in (await tx.execute(query.order_by(nodes.c.shard, nodes.c.ordinal))).mappings():
         by_instance.setdefault(row["instance_id"], []).append(_node(row))
     return [replace(one, nodes=tuple(by_instance.get(one.id, ()))) for one in found]
 
@@ -321,6 +321,7 @@ def _node_row(node: Node) -> dict[str, Any]:
         "id": node.id,
         "instance_id": node.instance_id,
         "shard": node.shard,
+        "ordinal": node.ordinal,
         "address": node.address,
         "port": node.port,
         "zone": node.zone,
@@ -334,6 +335,7 @@ def _node(row: Any) -> Node:
         id=row["id"],
         instance_id=row["instance_id"],
         shard=row["shard"],
+        ordinal=row["ordinal"],
         address=row["address"],
         port=row["port"],
         zone=row["zone"],

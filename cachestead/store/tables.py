@@ -154,6 +154,7 @@ nodes = Table(
     Column("id", String(32), primary_key=True),
     Column("instance_id", ForeignKey("instances.id"), nullable=False, index=True),
     Column("shard", Integer, nullable=False),
+    Column("ordinal", Integer, nullable=False),
     Column("address", String(45), nullable=False),
     Column("port", Integer, nullable=False),
     Column("zone", String(64), nullable=False),

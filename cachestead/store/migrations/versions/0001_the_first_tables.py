@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("instance_id", sa.String(length=36), nullable=False),
         sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("address", sa.String(length=45), nullable=False),
         sa.Column("port", sa.Integer(), nullable=False),
         sa.Column("zone", sa.String(length=64), nullable=False),
