@@ -152,7 +152,7 @@ def _check_flavor(order: Order, flavors: FlavorCatalogue) -> Flavor:
         raise errors.InvalidCapacity(f"capacity: {order.capacity_gb:g} GB is not what {order.spec_code} has")
     if order.engine_version not in flavor.engine_versions:
         raise errors.EngineVersionNotSupported(
-            f"engine_version: {order.spec_code} is offered for {', '.join(flavor.engine_versions) or 'other engines'}"
+            f"engine_version: {order.spec_code} has {', '.join(flavor.engine_versions) or 'another engine'}"
         )
     if flavor.mode not in SUPPORTED_MODES:
         raise errors.InstanceTypeNotSupported(f"spec_code: type {flavor.mode} is not available yet")

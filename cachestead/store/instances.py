@@ -61,6 +61,11 @@ async def save_instance(tx: Tx, instance: Instance) -> None:
     await tx.execute(update(instances).where(instances.c.id == instance.id).values(**_row(instance)))
 
 
+async def edit_instance(tx: Tx, instance_id: str, **changes: Any) -> None:
+    """Some of the instance's own fields, the others as they are on record now."""
+    await save_instance(tx, replace(await lock_any_instance(tx, instance_id), **changes))
+
+
 async def take_instance(tx: Tx, before: Instance, after: Instance) -> bool:
     """Save `after` if nobody changed state or task since `before` was read: the lock on an instance."""
     same_task = instances.c.task.is_(None) if before.task is None else instances.c.task == before.task
@@ -78,6 +83,25 @@ async def get_instance(tx: Tx, project_id: str, instance_id: str) -> Instance:
     if found is None or found.project_id != project_id or found.state is State.DELETED:
         raise errors.InstanceNotFound(f"instance {instance_id}")
     return found
+
+
+async def lock_instance(tx: Tx, project_id: str, instance_id: str) -> Instance:
+    """The same, with its row locked until the transaction ends: what is read here may be saved."""
+    await _lock(tx, instance_id)
+    return await get_instance(tx, project_id, instance_id)
+
+
+async def lock_any_instance(tx: Tx, instance_id: str) -> Instance:
+    """The same of any project; the instance must be on record."""
+    await _lock(tx, instance_id)
+    found = await find_any_instance(tx, instance_id)
+    assert found is not None, f"instance {instance_id} is on record"
+    return found
+
+
+async def _lock(tx: Tx, instance_id: str) -> None:
+    # SQLite has no row locks; there the transaction itself holds the write lock from its start.
+    await tx.execute(select(instances.c.id).where(instances.c.id == instance_id).with_for_update())
 
 
 async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
@@ -116,13 +140,11 @@ async def list_any_instances(tx: Tx, states: Sequence[State]) -> list[Instance]:
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
-async def list_instances_by_id(tx: Tx, project_id: str, ids: Sequence[str]) -> dict[str, Instance]:
-    """Those of the ids that are instances of the project and not deleted, with nodes, by id."""
-    query = select(instances).where(
-        instances.c.id.in_(ids), instances.c.project_id == project_id, instances.c.state != State.DELETED
-    )
-    rows = (await tx.execute(query)).mappings().all()
-    return {one.id: one for one in await _with_nodes(tx, [_instance(row) for row in rows])}
+async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
+    """The project's instances in a state, with nodes."""
+    query = select(instances).where(instances.c.project_id == project_id, instances.c.state == state)
+    rows = (await tx.execute(query.order_by(instances.c.created_at.desc()))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
 async def list_failed_ids(tx: Tx, project_id: str) -> list[str]:
@@ -218,6 +240,8 @@ def _has_tag(key: str, value: str | None) -> ColumnElement[bool]:
 
 
 async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
+    if not found:
+        return found
     query = select(instance_tags).where(instance_tags.c.instance_id.in_([one.id for one in found]))
     tags: dict[str, dict[str, str]] = {}
     for row in await tx.execute(query):
@@ -226,6 +250,8 @@ async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
 
 
 async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
+    if not found:
+        return found
     query: Select[Any] = select(nodes).where(nodes.c.instance_id.in_([one.id for one in found]))
     by_instance: dict[str, list[Node]] = {}
     for row in (await tx.execute(query.order_by(nodes.c.shard, nodes.c.ordinal))).mappings():
@@ -254,6 +280,7 @@ def _row(instance: Instance) -> dict[str, Any]:
         "port": instance.port,
         "az_codes": list(instance.az_codes),
         "no_password_access": instance.no_password_access,
+        "binary": instance.binary,
         "secrets": instance.secrets,
         "rename_commands": instance.rename_commands,
         "parameters": instance.parameters,
@@ -296,6 +323,7 @@ def _instance(row: Any) -> Instance:
         port=row["port"],
         az_codes=tuple(row["az_codes"]),
         no_password_access=row["no_password_access"],
+        binary=row["binary"],
         secrets=row["secrets"],
         rename_commands=row["rename_commands"],
         parameters=row["parameters"],

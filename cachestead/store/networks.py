@@ -25,6 +25,11 @@ async def get_network(tx: Tx, project_id: str, cidr: str) -> Network:
     )
 
 
+async def lock_allocation(tx: Tx) -> None:
+    """From here to the end of the transaction nobody else counts quotas or takes addresses."""
+    await tx.execute(select(networks.c.project_id).order_by(networks.c.project_id).with_for_update())
+
+
 async def list_taken_addresses(tx: Tx) -> set[str]:
     """Every address that has an owner."""
     return set((await tx.scalars(select(addresses.c.address))).all())
