@@ -78,6 +78,24 @@ class Authentication:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks), None
 
 
+def refusal_before_reading(request: Request) -> ServiceError | None:
+    """Why this request would have been refused before its body was looked at, or None.
+
+    FastAPI reads the body before it asks for access; whoever may not call at all is told that first.
+    """
+    route = request.scope.get("route")
+    kind = access_of(route) if isinstance(route, APIRoute) else None
+    if kind in (None, "public"):
+        return None
+    try:
+        caller = _caller_of(request)
+        if kind != "signed in":
+            check_allowed(caller, str(kind))
+    except ServiceError as refusal:
+        return refusal
+    return None
+
+
 def _raw_path(scope: Scope) -> bytes:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,8 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cachestead import errors
-from cachestead.api import access, iam
+from cachestead.api import access
 from cachestead.api.bodies import RequestBody
+from cachestead.api.iam import routes as iam
 from cachestead.api.services import Services
 from cachestead.api.v2 import CHAPTERS
 
@@ -41,14 +41,18 @@ def build_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.state.identity = services.identity
     for chapter in CHAPTERS:
         app.include_router(chapter.router)
-    for router in iam.ROUTERS:
-        app.include_router(router)
+    app.include_router(iam.router)
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_middleware(access.Authentication, authenticator=services.authenticator, settings=services.settings.server)
+    app.add_middleware(
+        access.Authentication,
+        authenticator=services.identity.authenticator,
+        max_body_bytes=services.settings.server.max_body_bytes,
+    )
     app.add_middleware(RequestLog)
     return app
 
@@ -159,5 +163,3 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
             return _answer(request.scope, refused or errors.MalformedBody(str(error.detail)[:200]))
         case status:
             return _answer(request.scope, errors.InternalError(str(error.detail)[:200]), status)
-
-

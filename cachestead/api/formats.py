@@ -31,7 +31,7 @@ def flag_text(value: bool) -> str:  # noqa: FBT001 - it is the value that is pri
 
 
 def read_compact_time(text: str | None, name: str) -> datetime | None:
-    """yyyyMMddHHmmss in UTC."""
+    """YyyyMMddHHmmss in UTC."""
     if not text:
         return None
     try:

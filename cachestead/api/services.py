@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from cachestead.identity.authentication import Authenticator
+from cachestead.api.iam.routes import Identity
 from cachestead.operations.service import Service
 from cachestead.settings import Settings
 
@@ -17,8 +17,8 @@ class Services:
     """The application's collaborators."""
 
     settings: Settings
-    authenticator: Authenticator
     service: Service
+    identity: Identity
 
 
 def _service_of(request: Request) -> Service:

@@ -95,6 +95,10 @@ class EngineCatalogue:
         # Nearest first; of equals the one found first, so a binary named in the settings always wins.
         return min(fit, key=lambda engine: engine.compatible_version[0])
 
+    def find(self, label: str) -> Engine | None:
+        """The engine that is known by this label (`str(engine)` of another day), or None."""
+        return next((engine for engine in self.engines if str(engine) == label), None)
+
     def newest(self) -> Engine:
         """The engine that Sentinels and tools run on."""
         if not self.engines:

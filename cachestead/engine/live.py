@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from cachestead.engine.acl import REPLICA, TENANT, NodeUsers, set_user_arguments
 from cachestead.engine.catalogue import Engine
 from cachestead.engine.connection import Client, call
+from cachestead.engine.errors import EngineRefused
 from cachestead.engine.parameters import directives_of
 
 
@@ -54,3 +55,11 @@ async def drop_tenant_clients(client: Client) -> None:
     """Every connection but ours, the replicas' and the masters' is closed."""
     for kind in ("normal", "pubsub"):
         await call(client, "CLIENT KILL", "TYPE", kind, "USER", TENANT)
+
+
+async def probe(client: Client, key: str) -> None:
+    """A key can be written, read and removed. Raises `EngineRefused` if another value comes back."""
+    await call(client, "SET", key, key, "EX", 60)
+    if await call(client, "GET", key) != key:
+        raise EngineRefused(f"{key} did not come back")
+    await call(client, "DEL", key)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cachestead.errors import ProjectMismatch
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -19,3 +21,10 @@ class Caller:
     project_id: str | None
     project_name: str | None
     roles: tuple[str, ...]
+
+    @property
+    def project(self) -> str:
+        """The project's id; raises `ProjectMismatch` for a caller that works on the domain as a whole."""
+        if self.project_id is None:
+            raise ProjectMismatch("the token is scoped to a domain, not to a project")
+        return self.project_id

@@ -40,6 +40,7 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+from cachestead.workflows.workflow import Workflow
 
 
 async def create_instances(service: Service, caller: Caller, order: Order) -> list[Instance]:
@@ -218,7 +219,9 @@ def _edited(instance: Instance, edit: Edit) -> Instance:
     if edit.backup_policy is not None:
         policy = rules.check_backup_policy(edit.backup_policy)
         if instance.mode == "single":
-            raise errors.BackupNotSupported("instance_backup_policy: a single-node instance keeps nothing to back up")
+            raise errors.BackupNotSupported(
+                "instance_backup_policy: a single-node instance keeps nothing to back up"
+            )
         # Switched to manual, the plan stays for the day it is switched back.
         instance = replace(instance, backup_policy={**(instance.backup_policy or {}), **policy})
     return instance
@@ -231,17 +234,17 @@ def _change_of(instance: Instance, edit: Edit) -> _Change | None:
     if ports and renames is not None:
         raise errors.InvalidParameter("rename_commands: not together with a new port", name="rename_commands")
     if ports:
-        details = {"old_port": instance.port, "new_port": new_port}
-        return _Change(CHANGE_PORT, Event.CHANGE_DONE, {"port": new_port}, details)
+        ends = {"old_port": instance.port, "new_port": new_port}
+        return _Change(CHANGE_PORT, Event.CHANGE_DONE, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:
-        details = {"rename_commands": sorted(renames)}
-        return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, {"graceful": True, "renames": renames}, details)
+        params = {"graceful": True, "renames": renames}
+        return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})
     return None
 
 
 @dataclass(frozen=True)
 class _Change:
-    workflow: Any
+    workflow: Workflow
     event: Event
     params: Mapping[str, Any] | None = None
     details: Mapping[str, Any] | None = None

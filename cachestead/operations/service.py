@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,11 +10,10 @@ from typing import Protocol
 from cachestead.domain.flavors import FlavorCatalogue
 from cachestead.domain.jobs import Job
 from cachestead.domain.sizes import MiB
-from cachestead.domain.instances import Instance
-from cachestead.engine.observing import InstanceLoad
 from cachestead.identity.secrets import Vault
 from cachestead.settings import QuotaSettings, RegionSettings
 from cachestead.store.database import Database
+from cachestead.workflows.machinery import Machinery
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,31 @@ class Worker(Protocol):
 class Service:
     """The operations' collaborators."""
 
-    database: Database
-    flavors: FlavorCatalogue
+    machinery: Machinery
+    worker: Worker
     region: RegionSettings
     zones: tuple[Zone, ...]
     quotas: QuotaSettings
     memory: MiB
     """What the machine may promise in all."""
-    vault: Vault
-    worker: Worker
-    observe: Callable[[Sequence[Instance]], Awaitable[dict[str, InstanceLoad]]]
-    """Figures from the engines, by instance id; instances that do not answer are left out."""
-    now: Callable[[], datetime]
     is_address_free: Callable[[str, int], bool]
     """Whether nothing listens on an address and port of this machine."""
+
+    @property
+    def database(self) -> Database:
+        """The records."""
+        return self.machinery.database
+
+    @property
+    def flavors(self) -> FlavorCatalogue:
+        """Every flavor there is."""
+        return self.machinery.flavors
+
+    @property
+    def vault(self) -> Vault:
+        """What seals secrets."""
+        return self.machinery.vault
+
+    def now(self) -> datetime:
+        """The time."""
+        return self.machinery.now()

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from cachestead.domain.instances import Instance, State
-from cachestead.engine.observing import InstanceLoad
+from cachestead.engine.errors import EngineError
+from cachestead.engine.info import observe_node
+from cachestead.engine.observing import InstanceLoad, add_up
 from cachestead.identity.callers import Caller
 from cachestead.operations.service import Service
 from cachestead.store import instances as store
+from cachestead.workflows.machinery import client_of, master_of
+
+_AT_ONCE = 32
 
 
 async def observe_running(service: Service, caller: Caller) -> list[tuple[Instance, InstanceLoad]]:
     """Each running instance of the project with its figures; one that does not answer is left out."""
     async with service.database.reading() as tx:
         running = await store.list_project_instances(tx, caller.project, State.RUNNING)
-    loads = await service.observe(running)
-    return [(one, loads[one.id]) for one in running if one.id in loads]
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def observe(instance: Instance) -> tuple[Instance, InstanceLoad] | None:
+        async with slots:
+            try:
+                facts = await observe_node(client_of(service.machinery, instance, master_of(instance)))
+            except EngineError:
+                return None
+        return instance, add_up([facts])
+
+    seen = await asyncio.gather(*(observe(one) for one in running if one.nodes))
+    return [one for one in seen if one is not None]

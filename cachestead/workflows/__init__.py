@@ -1,0 +1,1 @@
+"""Long work, one file each, and the one list of it."""

@@ -35,7 +35,10 @@ async def set_back(ctx: StepContext) -> None:
 async def _apply(ctx: StepContext, users: NodeUsers) -> None:
     engine = engine_of(ctx.machinery, ctx.instance)
     await asyncio.gather(
-        *(live.set_users(client_of(ctx.machinery, ctx.instance, node), users, engine) for node in ctx.instance.nodes)
+        *(
+            live.set_users(client_of(ctx.machinery, ctx.instance, node), users, engine)
+            for node in ctx.instance.nodes
+        )
     )
 
 

@@ -12,8 +12,11 @@ from datetime import datetime
 
 from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
-from cachestead.engine import live, replication
+from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.endpoint import ensure_port
+from cachestead.engine.errors import EngineUnreachable
+from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import client_at, master_of
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
@@ -34,13 +37,21 @@ async def _move(ctx: StepContext, port: int) -> None:
     ports = {ctx.instance.port, int(ctx.job.params["port"])}
     for node in ctx.instance.nodes:
         there = NodeAddress(node.address, port)
-        candidates = [client_at(ctx.machinery, ctx.instance, NodeAddress(node.address, one)) for one in sorted(ports)]
-        await live.ensure_port(candidates, port)
-        for one in ports - {port}:
-            await ctx.machinery.connections.forget(NodeAddress(node.address, one))
+        if not await _answers(ctx, there):
+            for elsewhere in (NodeAddress(node.address, one) for one in ports - {port}):
+                await ensure_port(client_at(ctx.machinery, ctx.instance, elsewhere), port)
+                await ctx.machinery.connections.forget(elsewhere)
         if node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
+
+
+async def _answers(ctx: StepContext, address: NodeAddress) -> bool:
+    try:
+        await observe_role(client_at(ctx.machinery, ctx.instance, address))
+    except EngineUnreachable:
+        return False
+    return True
 
 
 async def save_port(ctx: StepContext) -> None:

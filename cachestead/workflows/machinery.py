@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Node, Role
-from cachestead.engine.acl import NodeUsers
+from cachestead.engine.acl import ADMIN, NodeUsers
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, EngineCatalogue
-from cachestead.engine.commands import admin_commands
+from cachestead.engine.commands import AdminCommands, admin_commands
 from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
-from cachestead.engine.sentinel import Sentinels
+from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.identity.secrets import Vault
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
-from cachestead.runtime.process.endpoints import Endpoints
+from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
 from cachestead.store.database import Database
 
@@ -34,7 +35,9 @@ class Machinery:
     engines: EngineCatalogue
     connections: Connections
     sentinels: Sentinels
-    endpoints: Endpoints
+    vip_folder: Path
+    """Where the address-moving script and its files are."""
+    vip_script: Path
     vault: Vault
     flavors: FlavorCatalogue
     failover: FailoverSettings
@@ -111,9 +114,48 @@ def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:
 
 def client_at(machinery: Machinery, instance: Instance, address: NodeAddress) -> Client:
     """The same to a node at an address other than the one on record."""
-    secrets = open_secrets(machinery.vault, instance)
-    commands = admin_commands(engine_of(machinery, instance), secrets.admin, instance.rename_commands)
-    return machinery.connections.get(address, secrets.admin, commands=commands)
+    login = login_of(machinery, instance)
+    return machinery.connections.get(address, login.secret, user=login.user, commands=login.commands)
+
+
+@dataclass(frozen=True)
+class Login:
+    """How the control plane and the Sentinels log in to an instance's nodes."""
+
+    user: str | None
+    secret: str | None = field(repr=False)
+    commands: AdminCommands = field(repr=False)
+
+
+def login_of(machinery: Machinery, instance: Instance) -> Login:
+    """The login; on an engine without users it is the tenant's password with commands under hidden names."""
+    engine, secrets = engine_of(machinery, instance), open_secrets(machinery.vault, instance)
+    commands = admin_commands(engine, secrets.admin, instance.rename_commands)
+    return Login(ADMIN, secrets.admin, commands) if engine.has_acl else Login(None, secrets.password, commands)
+
+
+async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool = False) -> None:
+    """The Sentinels watch the instance's master, and can move its address while we are down."""
+    login = login_of(machinery, instance)
+    endpoint = ShardEndpoint(
+        name=instance.id,
+        vip=instance.ip,
+        nodes=[ShardNode(address_of(node), machinery.runtime.node_folder(node.id)) for node in instance.nodes],
+        secret=login.secret or "",
+        user=login.user,
+        commands=login.commands,
+    )
+    write_endpoint(machinery.vip_folder, endpoint)
+    watch = Watch(
+        name=instance.id,
+        master=address_of(master_of(instance)),
+        secret=login.secret or "",
+        script=machinery.vip_script,
+        down_after_ms=machinery.failover.down_after_ms,
+        user=login.user,
+        commands=login.commands,
+    )
+    await machinery.sentinels.ensure_monitored(watch, move=move)
 
 
 def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
@@ -143,3 +185,9 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
         port=node.port,
         owner=instance.id,
     )
+
+
+async def ensure_unwatched(machinery: Machinery, instance: Instance) -> None:
+    """No Sentinel watches the instance, and nobody moves its address."""
+    await machinery.sentinels.ensure_forgotten(instance.id)
+    remove_endpoint(machinery.vip_folder, instance.id)

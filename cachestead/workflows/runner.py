@@ -29,7 +29,6 @@ _LOOK_SECONDS = 5.0
 """Pause between two looks at the jobs when nobody nudges."""
 
 
-
 class Runner:
     """Starts and runs jobs. One per process: DBOS is."""
 
@@ -45,7 +44,12 @@ class Runner:
         self._finished: dict[str, asyncio.Event] = {}
         self._loop: asyncio.Task[None] | None = None
         DBOS(config=dbos)
-        self._workflow = DBOS.workflow(name="job")(self._run_job)
+
+        @DBOS.workflow(name="job")
+        async def run_job(job_id: str) -> None:
+            await self._run_job(job_id)
+
+        self._workflow = run_job
 
     async def start(self) -> None:
         """Continue what was interrupted, and begin to look for jobs."""
@@ -223,5 +227,3 @@ class Runner:
     async def _save_job(self, job: Job) -> None:
         async with self._database.writing() as tx:
             await job_store.save_job(tx, job)
-
-

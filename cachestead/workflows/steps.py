@@ -6,14 +6,16 @@ import asyncio
 
 from cachestead.domain.instances import Node
 from cachestead.engine import live, replication
+from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.addresses import NodeAddress
 from cachestead.store import instances as store
 from cachestead.store import networks
 from cachestead.workflows.machinery import (
     address_of,
     client_of,
+    ensure_unwatched,
+    ensure_watched,
     has_standby,
     master_of,
     open_secrets,
@@ -24,6 +26,8 @@ from cachestead.workflows.workflow import StepContext
 
 SYNC_SECONDS = 600.0
 """How long a replica may take to copy its master before the work is given up."""
+WATCH_SECONDS = 30.0
+"""How long the Sentinels may take to know an instance."""
 
 
 async def start_nodes(ctx: StepContext) -> None:
@@ -53,10 +57,10 @@ async def release_records(ctx: StepContext) -> None:
 async def await_replication(ctx: StepContext) -> None:
     """Every replica has all of its master's data."""
     master = address_of(master_of(ctx.instance))
-    for node in replicas_of(ctx.instance):
-        client = client_of(ctx.machinery, ctx.instance, node)
+    clients = [client_of(ctx.machinery, ctx.instance, node) for node in replicas_of(ctx.instance)]
+    for client in clients:
         await replication.ensure_replica_of(client, master)
-        await replication.wait_in_sync(client, master, SYNC_SECONDS)
+    await replication.wait_in_sync(clients, master, SYNC_SECONDS)
 
 
 async def open_endpoint(ctx: StepContext) -> None:
@@ -70,23 +74,15 @@ async def watch_instance(ctx: StepContext) -> None:
     """The Sentinels watch the master and know its replicas, and can move the address by themselves."""
     if not has_standby(ctx.instance):
         return
-    secrets = open_secrets(ctx.machinery.vault, ctx.instance)
-    ctx.machinery.endpoints.write(ctx.instance.id, ctx.instance.ip, secrets.admin, ctx.instance.nodes)
-    await ctx.machinery.sentinels.ensure_monitored(
-        ctx.instance.id,
-        address_of(master_of(ctx.instance)),
-        secrets.admin,
-        script=ctx.machinery.endpoints.script,
-        down_after_ms=ctx.machinery.failover.down_after_ms,
-    )
-    await ctx.machinery.sentinels.wait_known_replicas(ctx.instance.id, len(ctx.instance.nodes) - 1)
+    await ensure_watched(ctx.machinery, ctx.instance)
+    replicas = len(ctx.instance.nodes) - 1
+    await ctx.machinery.sentinels.wait_ready(ctx.instance.id, replicas, WATCH_SECONDS)
 
 
 async def unwatch_instance(ctx: StepContext) -> None:
     """No Sentinel knows the instance."""
     if has_standby(ctx.instance):
-        await ctx.machinery.sentinels.ensure_forgotten(ctx.instance.id)
-        ctx.machinery.endpoints.remove(ctx.instance.id)
+        await ensure_unwatched(ctx.machinery, ctx.instance)
 
 
 async def verify(ctx: StepContext) -> None:

@@ -203,7 +203,8 @@ class BatchOut(BaseModel):
         """The answer for these outcomes."""
         return cls(
             results=[
-                BatchResult(instance=one.instance_id, result="success" if one.done else "failed") for one in outcomes
+                BatchResult(instance=one.instance_id, result="success" if one.done else "failed")
+                for one in outcomes
             ]
         )
 

@@ -173,10 +173,18 @@ class QuotaOut(BaseModel):
             quotas=Quotas(
                 resources=[
                     Quota(
-                        type="instance", unit=None, max=limits.instances, quota=limits.instances, used=usage.instances
+                        type="instance",
+                        unit=None,
+                        max=limits.instances,
+                        quota=limits.instances,
+                        used=usage.instances,
                     ),
                     Quota(
-                        type="ram", unit="GB", max=limits.ram_gb, quota=limits.ram_gb, used=-int(-usage.ram_gb // 1)
+                        type="ram",
+                        unit="GB",
+                        max=limits.ram_gb,
+                        quota=limits.ram_gb,
+                        used=-int(-usage.ram_gb // 1),
                     ),
                 ]
             )

@@ -121,7 +121,7 @@ class TaskProgressOut(BaseModel):
     @classmethod
     def of(cls, job: Job) -> TaskProgressOut:
         """Progress in percent and the step under way."""
-        step = {
+        step: dict[str, Any] = {
             "step_id": job.id,
             "step_name": job.step,
             "step_status": job.task_status,

@@ -71,9 +71,7 @@ async def show_background_task_progress(
 
 
 @chapter.get("/v2/{project_id}/jobs/{job_id}")
-async def show_job_info(
-    job_id: TaskIdPath, caller: Annotated[Caller, May["dcs:job:get"]], service: Use
-) -> JobOut:
+async def show_job_info(job_id: TaskIdPath, caller: Annotated[Caller, May["dcs:job:get"]], service: Use) -> JobOut:
     """Show a job."""
     return JobOut.of(await jobs.get_job(service, caller, job_id))
 

@@ -38,9 +38,7 @@ async def update_password(
     service: Use,
 ) -> ChangePasswordOut:
     """Change the password, naming the old one. Five wrong ones in a row lock it for five minutes."""
-    answer = await passwords.change_password(
-        service, caller, instance_id, body.old_password, body.new_password
-    )
+    answer = await passwords.change_password(service, caller, instance_id, body.old_password, body.new_password)
     return ChangePasswordOut.of(answer)
 
 

@@ -75,7 +75,9 @@ async def list_instances(
         network = await networks.get_network(tx, caller.project, service.region.subnet_cidr)
         count, found = await store.list_instances(tx, caller.project, wanted, offset=offset, limit=limit)
     listed = [
-        InstanceListed.of(one, service.flavors.get(one.spec_code, one.capacity_gb), network, service.region.dns_zone)
+        InstanceListed.of(
+            one, service.flavors.get(one.spec_code, one.capacity_gb), network, service.region.dns_zone
+        )
         for one in found
     ]
     return ListInstancesOut.model_construct(instance_num=count, instances=listed)
@@ -133,5 +135,3 @@ async def delete_single_instance(
 ) -> None:
     """Remove an instance with all its data. It answers 404 once it is gone."""
     await instances.delete_instance(service, caller, instance_id)
-
-

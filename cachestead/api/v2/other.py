@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from cachestead import errors
 from cachestead.api.access import SignedIn
 from cachestead.api.chapter import Chapter
 from cachestead.api.schemas.other import FlavorOut, FlavorsOut, MaintenanceWindowsOut, QuotaOut, ZoneOut, ZonesOut
 from cachestead.api.services import Use
 from cachestead.domain.flavors import FlavorFilter
-from cachestead.identity.callers import Caller
 from cachestead.operations.capacity import free_memory
 from cachestead.store import instances as store
 
@@ -19,7 +16,7 @@ chapter = Chapter("4.15", "Other APIs")
 
 @chapter.get("/v2/{project_id}/flavors")
 async def list_flavors(
-    caller: Annotated[Caller, SignedIn],
+    caller: SignedIn,
     service: Use,
     spec_code: str | None = None,
     cache_mode: str | None = None,
@@ -51,13 +48,13 @@ async def list_flavors(
 
 
 @chapter.get("/v2/instances/maintain-windows")
-async def list_maintenance_windows(caller: Annotated[Caller, SignedIn]) -> MaintenanceWindowsOut:  # noqa: ARG001
+async def list_maintenance_windows(caller: SignedIn) -> MaintenanceWindowsOut:  # noqa: ARG001
     """List the maintenance windows."""
     return MaintenanceWindowsOut.all()
 
 
 @chapter.get("/v2/{project_id}/quota")
-async def show_quota_of_tenant(caller: Annotated[Caller, SignedIn], service: Use) -> QuotaOut:
+async def show_quota_of_tenant(caller: SignedIn, service: Use) -> QuotaOut:
     """Show the project's quotas and what is used of them."""
     async with service.database.reading() as tx:
         usage = await store.get_usage(tx, caller.project)
@@ -65,7 +62,7 @@ async def show_quota_of_tenant(caller: Annotated[Caller, SignedIn], service: Use
 
 
 @chapter.get("/v2/available-zones")
-async def list_available_zones(caller: Annotated[Caller, SignedIn], service: Use) -> ZonesOut:  # noqa: ARG001
+async def list_available_zones(caller: SignedIn, service: Use) -> ZonesOut:  # noqa: ARG001
     """List the zones; one is available while the smallest flavor fits the machine's memory."""
     async with service.database.reading() as tx:
         room = free_memory(service, await store.get_promised_memory(tx))

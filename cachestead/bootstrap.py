@@ -1,0 +1,219 @@
+"""The only place that builds objects. Everything else is handed what it needs."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import psutil
+from dbos import DBOSConfig
+from fastapi import FastAPI
+
+from cachestead.api.app import build_app
+from cachestead.api.iam.routes import Identity
+from cachestead.api.services import Services
+from cachestead.domain.flavors import FlavorCatalogue, parse_flavors
+from cachestead.domain.sizes import MiB
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.catalogue import Engine, find_engines
+from cachestead.engine.config import SENTINEL_FILE, SentinelConf, render_sentinel_conf
+from cachestead.engine.connection import Connections
+from cachestead.engine.sentinel import Sentinels
+from cachestead.identity.authentication import Authenticator
+from cachestead.identity.secrets import Vault
+from cachestead.identity.seed import ensure_tenants
+from cachestead.identity.sign_in import SignIn
+from cachestead.operations.service import Service, Zone
+from cachestead.reconcilers.health import Health
+from cachestead.reconcilers.leftovers import Leftovers
+from cachestead.runtime.interface import NodeRuntime, NodeSpec
+from cachestead.runtime.process.addresses import is_free
+from cachestead.runtime.process.runtime import ProcessRuntime
+from cachestead.runtime.process.vip_script import write_script
+from cachestead.settings import CapacitySettings, RegionSettings, Settings
+from cachestead.store import facts, networks
+from cachestead.store.database import Database
+from cachestead.workflows.all import ALL
+from cachestead.workflows.machinery import Machinery
+from cachestead.workflows.runner import Runner
+
+SENTINEL_COUNT = 3
+_SENTINEL_OWNER = "sentinel"
+
+
+@dataclass(frozen=True)
+class Application:
+    """Everything that runs, built and not yet started."""
+
+    settings: Settings
+    database: Database
+    machinery: Machinery
+    runner: Runner
+    health: Health
+    leftovers: Leftovers
+    sentinels: SentinelNodes
+    http: FastAPI
+
+
+class SentinelNodes:
+    """The three Sentinels as nodes of the runtime."""
+
+    def __init__(self, runtime: NodeRuntime, engine: Engine, addresses: list[NodeAddress], secret: str) -> None:
+        self._runtime = runtime
+        self._specs = {
+            f"sentinel-{n}": NodeSpec(
+                id=f"sentinel-{n}",
+                command=(str(engine.path), SENTINEL_FILE, "--sentinel"),
+                files={},
+                # Written once: from then on a Sentinel keeps in it what it knows of its masters.
+                initial_files={
+                    SENTINEL_FILE: render_sentinel_conf(SentinelConf(engine, node.address, node.port, secret))
+                },
+                address=node.address,
+                port=node.port,
+                owner=_SENTINEL_OWNER,
+            )
+            for n, node in enumerate(addresses)
+        }
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Their node ids."""
+        return frozenset(self._specs)
+
+    async def ensure_all(self) -> None:
+        """All three run."""
+        for node in self._specs:
+            await self.ensure(node)
+
+    async def ensure(self, node: str) -> bool:
+        """The Sentinel of this node id runs; False if it is no Sentinel's."""
+        if node not in self._specs:
+            return False
+        await self._runtime.ensure_node(self._specs[node])
+        return True
+
+
+def open_database(settings: Settings) -> Database:
+    """The records' database, not yet migrated."""
+    return Database(database_url(settings), settings.store.pool_size)
+
+
+def database_url(settings: Settings) -> str:
+    """Where the records are."""
+    return settings.store.database_url or f"sqlite:///{settings.data_dir / 'cachestead.sqlite'}"
+
+
+def load_flavors() -> FlavorCatalogue:
+    """The catalogue that ships with the product."""
+    return parse_flavors(resources.files("cachestead.domain").joinpath("data/flavors.csv").read_text())
+
+
+async def build(settings: Settings) -> Application:
+    """Migrate the records, make what the first start makes, and put everything together."""
+    make_private(settings.data_dir)
+    vault = Vault.at(settings.data_dir)
+    database = open_database(settings)
+    await database.migrate()
+    await ensure_tenants(database, vault, settings)
+    engines = find_engines(settings.engine)
+    runtime = ProcessRuntime(settings.data_dir / "nodes")
+    addresses, sentinel_secret = await _sentinel_facts(database, vault, settings)
+    machinery = Machinery(
+        database=database,
+        runtime=runtime,
+        engines=engines,
+        connections=Connections(),
+        sentinels=Sentinels(addresses, sentinel_secret),
+        vip_folder=settings.data_dir / "vip",
+        vip_script=write_script(settings.data_dir / "vip"),
+        vault=vault,
+        flavors=load_flavors(),
+        failover=settings.failover,
+        now=lambda: datetime.now(UTC),
+    )
+    sentinels = SentinelNodes(runtime, engines.newest(), addresses, sentinel_secret)
+    runner = Runner(machinery, ALL, _dbos(settings), at_once=settings.jobs.at_once)
+    authenticator = Authenticator(database, vault, settings.identity, settings.region.id)
+    service = Service(
+        machinery=machinery,
+        worker=runner,
+        region=settings.region,
+        zones=zones_of(settings.region),
+        quotas=settings.quotas,
+        memory=promisable_memory(settings.capacity),
+        is_address_free=is_free,
+    )
+    return Application(
+        settings=settings,
+        database=database,
+        machinery=machinery,
+        runner=runner,
+        health=Health(machinery, sentinels.ensure),
+        leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, timedelta(days=settings.jobs.keep_days)),
+        sentinels=sentinels,
+        http=build_app(
+            Services(
+                settings,
+                service,
+                Identity(database, authenticator, SignIn(database, authenticator), settings.public_url),
+            )
+        ),
+    )
+
+
+def make_private(folder: Path) -> None:
+    """The folder is there and nobody else can look into it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+
+
+def zones_of(region: RegionSettings) -> tuple[Zone, ...]:
+    """The region's zones. Their ids are derived, so that they are the same at every start."""
+    return tuple(
+        Zone(uuid.uuid5(uuid.NAMESPACE_DNS, f"{zone.code}.{region.id}").hex, zone.code, zone.name)
+        for zone in region.zones
+    )
+
+
+def promisable_memory(capacity: CapacitySettings) -> MiB:
+    """What instances may be promised in all."""
+    machine = capacity.memory_mb or psutil.virtual_memory().total // (1024 * 1024)
+    return MiB(int(machine * capacity.overcommit))
+
+
+def _dbos(settings: Settings) -> DBOSConfig:
+    """The workflows' own records: beside ours on PostgreSQL, in a second file on SQLite, which has one writer."""
+    url = settings.store.database_url or f"sqlite:///{settings.data_dir / 'workflows.sqlite'}"
+    return DBOSConfig(
+        name="cachestead",
+        system_database_url=url,
+        # Steps look before they act, so any version may continue what another began.
+        application_version="1",
+        executor_id="local",
+        log_level="WARNING",
+        console_log_level="WARNING",
+    )
+
+
+async def _sentinel_facts(database: Database, vault: Vault, settings: Settings) -> tuple[list[NodeAddress], str]:
+    """Where the Sentinels listen and what they ask for: chosen at the first start, the same ever after."""
+    port = settings.failover.sentinel_port
+    async with database.writing() as tx:
+        sealed = await facts.find_fact(tx, _SENTINEL_OWNER)
+        chosen = await networks.list_addresses_of(tx, _SENTINEL_OWNER)
+        if sealed is None or len(chosen) < SENTINEL_COUNT:
+            taken = await networks.list_taken_addresses(tx)
+            hosts = (str(host) for host in ipaddress.ip_network(settings.region.subnet_cidr).hosts())
+            free = (host for host in hosts if host not in taken and is_free(host, port))
+            chosen = [next(free) for _ in range(SENTINEL_COUNT)]
+            sealed = vault.seal({"secret": secrets.token_urlsafe(32)})
+            await networks.remove_addresses_of(tx, _SENTINEL_OWNER)
+            await networks.add_addresses(tx, _SENTINEL_OWNER, chosen)
+            await facts.save_fact(tx, _SENTINEL_OWNER, sealed)
+    return [NodeAddress(address, port) for address in chosen], vault.open(sealed)["secret"]

@@ -1,0 +1,238 @@
+"""The programs: the service and what runs beside it, and the few things the command line does without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import structlog
+import uvicorn
+import uvloop
+
+from cachestead import bootstrap
+from cachestead.engine.catalogue import Choice, Engine, find_engines
+from cachestead.identity import seed
+from cachestead.identity.secrets import Vault
+from cachestead.reconcilers.loop import Loop
+from cachestead.runtime.process.addresses import is_free
+from cachestead.runtime.process.runtime import ProcessRuntime
+from cachestead.settings import LogSettings, Settings
+from cachestead.store import facts
+
+log = structlog.get_logger()
+
+_LEFTOVERS_SECONDS = 60.0
+
+
+class AlreadyRunning(Exception):
+    """Another service works on this data directory."""
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(f"a service already runs on this data directory (process {pid})")
+        self.pid = pid
+
+
+class NotInitialised(Exception):
+    """The data directory has never been started."""
+
+
+def serve(settings: Settings) -> None:
+    """Run everything until SIGTERM or SIGINT. Nodes go on when it ends.
+
+    Raises `AlreadyRunning` if another service has the data directory.
+    """
+    set_up_logging(settings.log)
+    bootstrap.make_private(settings.data_dir)
+    with _locked(settings.data_dir / "run") as run:
+        code = 1
+        try:
+            asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_serve(settings, run))
+            code = 0
+        except Exception:
+            log.exception("the service ended")
+        finally:
+            # Work under way continues at the next start, as after a crash; there is nothing to unwind.
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
+async def _serve(settings: Settings, run: Path) -> None:
+    application = await bootstrap.build(settings)
+    runtime, health = application.machinery.runtime, application.health
+    await runtime.start()
+    await application.sentinels.ensure_all()
+    loops = [
+        Loop("health", health.run_pass, settings.failover.health_seconds),
+        Loop("leftovers", application.leftovers.run_pass, _LEFTOVERS_SECONDS),
+    ]
+    await health.run_pass()
+    watches = [asyncio.create_task(health.watch_exits()), asyncio.create_task(health.watch_frozen())]
+    await application.runner.start()
+    for loop in loops:
+        loop.start()
+    server = _Server(
+        uvicorn.Config(
+            application.http,
+            host=settings.server.host,
+            port=settings.server.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http="httptools",
+            timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),
+        ),
+        run / "ready",
+    )
+    async with application.database.writing() as tx:
+        await facts.save_fact(tx, "public_url", settings.public_url)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.ask_to_stop)
+    try:
+        await server.serve()
+    finally:
+        for loop in loops:
+            await loop.stop()
+        for watch in watches:
+            watch.cancel()
+        await application.runner.close(settings.server.stop_grace_seconds)
+        await application.database.close()
+        log.info("stopped; nodes go on")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with our signals, and a file that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Path) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ready.unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        """Finish what was begun, then stop; asked twice, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are ours: uvicorn would end the process before the rest is stopped."""
+        yield
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Listen, then say so."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            self._ready.touch()
+            log.info("ready", url=f"http://{self.config.host}:{self.config.port}")
+
+
+@contextlib.contextmanager
+def _locked(run: Path) -> Iterator[Path]:
+    """Nobody else works on the data directory."""
+    bootstrap.make_private(run)
+    with (run / "cachestead.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            text = lock.read().strip()
+            raise AlreadyRunning(int(text) if text.isdigit() else None) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield run
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Events with fields: lines for people on a terminal, JSON elsewhere."""
+    level = getattr(logging, settings.level.upper())
+    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if console else structlog.processors.dict_tracebacks,
+            *([] if console else [structlog.processors.JSONRenderer()]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """What clients of the first tenant need. Raises `NotInitialised` before the first start."""
+
+    async def read() -> dict[str, str]:
+        database = bootstrap.open_database(settings)
+        try:
+            return await seed.client_environment(database, Vault.at(settings.data_dir), settings)
+        finally:
+            await database.close()
+
+    if not (settings.data_dir / "keys").is_dir():
+        raise NotInitialised(str(settings.data_dir))
+    try:
+        return asyncio.run(read())
+    except LookupError as missing:
+        raise NotInitialised(str(settings.data_dir)) from missing
+
+
+def stop_nodes(settings: Settings) -> int:
+    """End every node of the data directory, and say how many ran. The service must be stopped."""
+
+    async def stop() -> int:
+        runtime = ProcessRuntime(settings.data_dir / "nodes")
+        await runtime.start()
+        # Sentinels first: what ends after them is not taken for a loss.
+        running = sorted((one for one in await runtime.observe_nodes() if one.running), key=lambda one: one.owner)
+        sentinels = [one for one in running if one.owner == "sentinel"]
+        others = [one for one in running if one.owner != "sentinel"]
+        for group in (sentinels, others):
+            await asyncio.gather(*(runtime.stop_node(one.id) for one in group))
+        await runtime.close()
+        return len(running)
+
+    with _locked(settings.data_dir / "run"):
+        return asyncio.run(stop())
+
+
+@dataclass(frozen=True)
+class MachineFindings:
+    """What `cachestead doctor` found."""
+
+    engines: tuple[Engine, ...]
+    choices: tuple[Choice, ...]
+    memory_mb: int
+    promisable_mb: int
+    loopback_works: bool
+    """Whether addresses of the region's subnet can be bound."""
+    open_files: int
+
+
+def find_engines_and_machine(settings: Settings) -> MachineFindings:
+    """Look at this machine."""
+    catalogue = find_engines(settings.engine)
+    first = settings.region.subnet_cidr.split("/")[0].rsplit(".", 1)[0] + ".250"
+    return MachineFindings(
+        engines=catalogue.engines,
+        choices=tuple(catalogue.describe()),
+        memory_mb=psutil.virtual_memory().total // (1024 * 1024),
+        promisable_mb=bootstrap.promisable_memory(settings.capacity),
+        loopback_works=is_free(first, 0),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+    )

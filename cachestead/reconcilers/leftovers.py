@@ -1,0 +1,72 @@
+"""Finds what an interruption left behind: nodes without a record, deletions without a job, jobs whose time is over."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from cachestead.domain.instances import Instance, State
+from cachestead.domain.jobs import Job, JobStatus
+from cachestead.store import instances as instance_store
+from cachestead.store import jobs as job_store
+from cachestead.workflows.delete_instance import DELETE_INSTANCE
+from cachestead.workflows.machinery import Machinery
+
+log = structlog.get_logger()
+
+
+class Leftovers:
+    """The leftovers reconciler."""
+
+    def __init__(
+        self, machinery: Machinery, nudge_worker: Callable[[], None], own_nodes: frozenset[str], keep: timedelta
+    ) -> None:
+        self._machinery = machinery
+        self._nudge_worker = nudge_worker
+        self._own_nodes = own_nodes
+        self._keep = keep
+
+    async def run_pass(self) -> None:
+        """Look at everything once."""
+        await self._remove_orphans()
+        await self._resume_deletions()
+        async with self._machinery.database.writing() as tx:
+            await job_store.remove_ended_before(tx, self._machinery.now() - self._keep)
+
+    async def _remove_orphans(self) -> None:
+        # Nodes first, records second: a node that is started in between has its record already.
+        present = {one.id for one in await self._machinery.runtime.observe_nodes()}
+        async with self._machinery.database.reading() as tx:
+            known = await instance_store.list_any_node_ids(tx)
+        for node in present - known - self._own_nodes:
+            log.warning("removing a node that belongs to nothing", node=node)
+            await self._machinery.runtime.remove_node(node)
+
+    async def _resume_deletions(self) -> None:
+        """A deletion has no way back: one that failed is tried again."""
+        async with self._machinery.database.writing() as tx:
+            held = {job.instance_id for job in await job_store.list_any_unfinished(tx)}
+            stuck = await instance_store.list_any_instances(tx, [State.DELETING])
+            for instance in stuck:
+                if instance.id not in held:
+                    await job_store.add_job(tx, self._deletion(instance))
+        if stuck:
+            self._nudge_worker()
+
+    def _deletion(self, instance: Instance) -> Job:
+        now = self._machinery.now()
+        return Job(
+            id=uuid.uuid4().hex,
+            project_id=instance.project_id,
+            instance_id=instance.id,
+            kind=DELETE_INSTANCE.name,
+            type=DELETE_INSTANCE.job_type,
+            status=JobStatus.INIT,
+            user_id=instance.user_id,
+            user_name=instance.user_name,
+            created_at=now,
+            updated_at=now,
+        )

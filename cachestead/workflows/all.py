@@ -1,0 +1,18 @@
+"""Every workflow there is. A workflow that is not listed here does not run."""
+
+from cachestead.workflows.change_password import CHANGE_PASSWORD
+from cachestead.workflows.change_port import CHANGE_PORT
+from cachestead.workflows.create_instance import CREATE_INSTANCE
+from cachestead.workflows.delete_instance import DELETE_INSTANCE
+from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+
+ALL = (
+    CREATE_INSTANCE,
+    DELETE_INSTANCE,
+    RESTART_INSTANCE,
+    RENAME_COMMANDS,
+    FLUSH_INSTANCE,
+    CHANGE_PASSWORD,
+    CHANGE_PORT,
+)
