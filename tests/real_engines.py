@@ -118,8 +118,8 @@ class Machine:
         return self._kept(connect(self.node(number), ADMIN_SECRET))
 
     def tenant(self, address: str, **login: object) -> Client:
-        login = {"password": self.users.tenant_password, **login}
-        client = redis.Redis(host=address, port=PORT, decode_responses=True, socket_timeout=5, **login)
+        login = {"password": self.users.tenant_password, "socket_timeout": 5, **login}
+        client = redis.Redis(host=address, port=PORT, decode_responses=True, **login)
         return self._kept(client)
 
     def _kept(self, client: Client) -> Client:

@@ -89,10 +89,8 @@ async def test_each_command_of_the_table_is_refused(machine: Machine):
     machine.users = users_of("7.0", Mode.HA)
     admin = await machine.start(11)
     known = {name.lower() for name in await admin.execute_command("COMMAND LIST")}
-    for command in refused_commands("7.0", Mode.HA):
-        command = {"module": "module|list"}.get(command, command)
-        if command in known:
-            assert "no permissions" in await dry_run(admin, command), command
+    for command in {"module|list", *refused_commands("7.0", Mode.HA)} & known - {"module"}:
+        assert "no permissions" in await dry_run(admin, command), command
 
 
 async def dry_run(admin: redis.Redis, command: str) -> str:

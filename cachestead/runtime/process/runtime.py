@@ -153,7 +153,11 @@ class ProcessRuntime:
 
     async def _wait_listening(self, folder: NodeFolder, spec: NodeSpec, process: ProcessIdentity) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        while not await _accepts(spec.address, spec.port):
+        listens = False
+        while not listens:
+            listens = await _accepts(spec.address, spec.port)
+            # A server that fails on its second address listens on the first one for a moment: look after that.
+            await asyncio.sleep(POLL_SECONDS)
             if not is_alive(process):
                 self._unwatch(spec.id)
                 self._forget(spec.id)
@@ -161,7 +165,6 @@ class ProcessRuntime:
             if asyncio.get_running_loop().time() > deadline:
                 await self._end(spec.id, 0)
                 raise NodeNotStarted(spec.id, f"it did not listen in {READY_SECONDS:g} s; {folder.last_lines()}")
-            await asyncio.sleep(POLL_SECONDS)
 
     async def _end(self, node: NodeId, grace: float) -> None:
         """No process is left. Its end is ours, so nobody is told."""
