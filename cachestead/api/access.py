@@ -43,39 +43,40 @@ class Authentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, last = await self._read(scope["headers"], receive)
-        if body is None:
-            await _send_too_large(scope, send)
+        try:
+            body = await self._read(scope["headers"], receive)
+        except RequestTooLarge as refusal:
+            await _send_refusal(refusal, scope, send)
             return
+        if body is None:
+            return  # The client went away while it was sending: there is nobody to answer.
         state = scope.setdefault("state", {})
         try:
             state[_OUTCOME] = await self._authenticator.authenticate(
-                scope["method"], _raw_path(scope), scope["query_string"], scope["headers"], body
+                scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body
             )
         except ServiceError as refusal:
             state[_OUTCOME] = refusal
-        await self._app(scope, _replay(body, last, receive), send)
+        await self._app(scope, _replay(body, receive), send)
 
-    async def _read(
-        self, headers: list[tuple[bytes, bytes]], receive: Receive
-    ) -> tuple[bytes | None, Message | None]:
-        """The whole body, and the message that ended it if the client went away; None if it is too large."""
+    async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
+        """The whole body; None if it never came to its end."""
         for name, value in headers:
-            if name == b"content-length" and value.isdigit() and int(value) > self._limit:
-                return None, None
+            if name == b"content-length" and int(value) > self._limit:
+                raise RequestTooLarge
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b"".join(chunks), message
+                return None
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self._limit:
-                return None, None
+                raise RequestTooLarge
             chunks.append(chunk)
             if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks), None
+                return b"".join(chunks)
 
 
 def refusal_before_reading(request: Request) -> ServiceError | None:
@@ -96,24 +97,21 @@ def refusal_before_reading(request: Request) -> ServiceError | None:
     return None
 
 
-def _raw_path(scope: Scope) -> bytes:
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw
-
-
-def _replay(body: bytes, last: Message | None, receive: Receive) -> Receive:
-    """A `receive` that gives the body once more and then what the connection gives."""
-    pending: list[Message] = [] if last is None else [last]
-    pending.insert(0, {"type": "http.request", "body": body, "more_body": last is not None})
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body once more, and then what the connection gives."""
+    given = False
 
     async def again() -> Message:
-        return pending.pop(0) if pending else await receive()
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
     return again
 
 
-async def _send_too_large(scope: Scope, send: Send) -> None:
-    refusal = RequestTooLarge()
+async def _send_refusal(refusal: ServiceError, scope: Scope, send: Send) -> None:
     known = scope.get("state", {}).get("request_id")
     request_id = known or uuid.uuid4().hex
     answer = {"error_code": refusal.code, "error_msg": refusal.sentence, "request_id": request_id}

@@ -91,8 +91,10 @@ def parse_authorization(value: str) -> Claim:
             raise refusal(detail=f"{key} stands twice in the Authorization header.")
         parts[key] = text
     scheme = _scheme_of(algorithm, parts)
-    owner = parts["Access"] if scheme is Scheme.DIRECT else parts["Credential"]
-    access_key, _, scope = owner.partition("/")
+    if scheme is Scheme.DIRECT:
+        access_key, scope = parts["Access"], ""
+    else:
+        access_key, _, scope = parts["Credential"].partition("/")
     signed = tuple(parts.get("SignedHeaders", "").split(";"))
     signature = parts.get("Signature", "")
     if not _ACCESS_KEY.fullmatch(access_key) or not _SIGNATURE.fullmatch(signature):

@@ -509,6 +509,36 @@ def test_identity_needs_credentials(cloud, path, slash):
     assert (with_token.status_code, with_token.headers["content-type"]) == (200, "application/json")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v3/projects"),
+        ("GET", "/v3/nothing/here"),
+        ("DELETE", "/v3/regions"),
+        ("GET", "/v3/regions/other"),
+        ("GET", "/v3/projects/" + "0" * 32),
+    ],
+)
+def test_what_identity_does_not_have_is_refused_in_its_shape(cloud, method, path):
+    token = sign_in(cloud).headers["x-subject-token"]
+
+    answer = httpx.request(method, f"{cloud.url}{path}", headers={"X-Auth-Token": token})
+
+    assert (answer.status_code, answer.json()["error"]["title"]) == (404, "Not Found")
+
+
+def test_another_tenants_project_is_not_found(cloud):
+    token = sign_in(cloud).headers["x-subject-token"]
+
+    answer = httpx.get(f"{cloud.url}/v3/projects/{cloud.neighbour_project}", headers={"X-Auth-Token": token})
+
+    assert answer.status_code == 404
+
+
+def test_a_null_domain_says_nothing(cloud):
+    assert sign_in(cloud, scope={"project": {"name": REGION, "domain": None}}).status_code == 201
+
+
 def test_projects_are_filtered_by_exact_name(cloud):
     token = sign_in(cloud).headers["x-subject-token"]
 
@@ -598,6 +628,7 @@ def test_every_identity_route_says_who_may_call_it():
         "/v3/",
         "/v3/auth/tokens",
         "/v3/auth/tokens/",
+        "/v3/{rest:path}",
     }
 
 

@@ -83,6 +83,4 @@ def _render(request: Request, status: int, code: str, message: str, detail: str 
     if detail is not None:
         content["error_ext_msg"] = detail
     headers = {} if known else {"X-Request-Id": request_id}
-    if status == 401:
-        headers["WWW-Authenticate"] = f'Keystone uri="{request.url.scheme}://{request.url.netloc}/v3"'
     return JSONResponse(content, status, headers)

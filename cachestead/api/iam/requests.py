@@ -32,7 +32,11 @@ class Named(Body):
 class InDomain(Named):
     """Something whose name is unique within its domain only."""
 
-    domain: Named = Named()
+    domain: Named | None = None
+
+    def domain_reference(self) -> Reference:
+        """The domain; nothing is said by leaving it out or by null."""
+        return self.domain.reference() if self.domain else Reference()
 
 
 class PasswordUser(InDomain):
@@ -85,7 +89,7 @@ class SignInBody(Body):
         given = self.auth.identity
         if "password" in given.methods and given.password is not None:
             user = given.password.user
-            return Password(user.reference(), user.domain.reference(), user.password.get_secret_value())
+            return Password(user.reference(), user.domain_reference(), user.password.get_secret_value())
         if "token" in given.methods and given.token is not None:
             return EarlierToken(given.token.id.get_secret_value())
         raise bad_request("Request body is invalid: auth.identity must have the method password or token.")
@@ -96,7 +100,7 @@ class SignInBody(Body):
         if not isinstance(given, Scope):
             return ProjectScope()
         if given.project is not None:
-            return ProjectScope(given.project.reference(), given.project.domain.reference())
+            return ProjectScope(given.project.reference(), given.project.domain_reference())
         if given.domain is not None:
             return DomainScope(given.domain.reference())
         return ProjectScope()

@@ -48,6 +48,8 @@ def _identity(request: Request) -> Identity:
 
 Room = Annotated[Identity, Depends(_identity)]
 
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
 router = APIRouter(route_class=IamRoute, tags=["identity"])
 
 
@@ -178,3 +180,9 @@ async def show_region(region_id: str, _caller: SignedIn, room: Room) -> dict[str
     if region_id != room.region:
         raise not_found("Could not find region.")
     return {"region": answers.render_region(room.public_url, room.region)}
+
+
+@router.api_route("/v3/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
+async def refuse_unknown(_: Anyone, rest: str) -> None:
+    """Whatever else is asked of identity: refused in its own shape. Must stay the last route here."""
+    raise not_found(f"Could not find /v3/{rest}: this part of the identity API is not offered.")
