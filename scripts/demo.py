@@ -7,6 +7,7 @@ a data folder of its own, and what it started it also ends: service, nodes and f
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import secrets
@@ -44,7 +45,7 @@ NAME = "demo"
 FLAVOR, CAPACITY, VERSION = "redis.ha.xu1.tiny.r2.128", 0.125, "7.0"
 START_SECONDS, CREATE_SECONDS, STOP_SECONDS = 60, 120, 60
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class DemoFailed(Exception):
@@ -87,6 +88,8 @@ def _data_folder(*, temporary: bool) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="cachestead-demo-"))
     else:
         folder = Path(platformdirs.user_data_dir("cachestead-demo"))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _claim(folder.with_suffix(".lock"))
         if folder.exists():
             _cachestead("down", "--all", folder=folder)
             shutil.rmtree(folder)
@@ -95,6 +98,15 @@ def _data_folder(*, temporary: bool) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claim(lock: Path) -> None:
+    """Keep other demonstrations away for as long as this process lives."""
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise DemoFailed("another one is running; end it first, or use --once") from exc
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -281,7 +282,7 @@ def _create(client: Client, order: Order, password: Password) -> list[Json]:
             "capacity": f"{order.capacity:g}",
         }
     )
-    flavor = choose_flavor(order, client.list_flavors(**wanted))
+    flavor = choose_flavor(order, client.list_flavors(**wanted), platform.machine())
     zones = choose_zones(order, client.list_available_zones())
     return client.create_instance(build_body(order, flavor, zones, client.connection, password.value))
 

@@ -6,7 +6,6 @@ checks, so that there is one place for rules and one wording of refusals.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from cachestead.cli.client import Json
 from cachestead.cli.connection import Connection
 from cachestead.cli.failures import CommandFailed
 
-_PROCESSORS = {"aarch64": "aarch64", "arm64": "aarch64"}
+_ARM = frozenset({"aarch64", "arm64"})
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Order:
     subnet_id: str | None = None
 
 
-def choose_flavor(order: Order, flavors: Sequence[Json]) -> Json:
-    """The plainest flavor of those the service offers for this order."""
-    processor = _PROCESSORS.get(platform.machine(), "x86_64")
+def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
+    """The plainest flavor that the service offers for this order, for this kind of machine if it can be."""
+    processor = "aarch64" if machine in _ARM else "x86_64"
     # What the API calls replica_count counts the master too.
     replicas = order.replicas + 1 if order.replicas is not None else (1 if order.mode == "single" else 2)
     fitting = [
