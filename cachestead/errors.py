@@ -55,6 +55,13 @@ class IncorrectAuthentication(ServiceError):
     code, status = "APIGW.0301", 401
 
 
+class RequestTooLarge(ServiceError):
+    """Request entity too large."""
+
+    # Not in table 6.2: the gateway in front of the public service answers it.
+    code, status = "APIGW.0201", 413
+
+
 class InvalidProjectId(ServiceError):
     """Invalid project ID format."""
 

@@ -106,6 +106,8 @@ class Node:
     id: str
     instance_id: InstanceId
     shard: int
+    ordinal: int
+    """Its place in the shard, for good; roles come and go."""
     address: str
     port: int
     zone: str
@@ -153,6 +155,8 @@ class Instance:
     description: str | None = None
     task: str | None = None
     """Name of the change under way that has no state of its own; with the state it is the lock."""
+    binary: str = ""
+    """Product and version of the engine it was made with, on which it stays."""
     secrets: str = ""
     """Encrypted: tenant's password, the control plane's, the replicas'; see `identity/secrets.py`."""
     rename_commands: dict[str, str] = field(default_factory=dict)

@@ -23,13 +23,15 @@ class NodeSpec:
     """Derived from what it belongs to, never made up, so that a second attempt finds the first one's node."""
     command: tuple[str, ...]
     """Program and arguments; the working folder is the node's own, which holds `files`."""
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(repr=False)
     """Text files the node needs, by name; written readable by the owner only."""
     address: str
     port: int
     owner: str = ""
     """What it belongs to, for people who look at the machine."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    initial_files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Files that the node rewrites itself (a Sentinel's), written only where they are not there yet."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,3 @@
+from cachestead.runtime.process.runtime import ProcessRuntime
+
+__all__ = ["ProcessRuntime"]

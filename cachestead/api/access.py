@@ -1,0 +1,166 @@
+"""Who may call what: authentication of every request, and access as a parameter type.
+
+`Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal) in
+the request's state; it refuses nothing itself but a body that is too large. The route decides, by the type of its
+`caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the table names none,
+`Anyone` for what is public. A route without such a parameter is public by omission, which `access_of` lets a test
+find.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cachestead.errors import InvalidProjectId, NoToken, ProjectMismatch, RequestTooLarge, ServiceError
+from cachestead.identity.actions import ACTIONS, check_allowed
+from cachestead.identity.authentication import Authenticator
+from cachestead.identity.callers import Caller
+
+_PROJECT_ID = re.compile(r"[0-9a-fA-F]{32}")
+_OUTCOME = "authentication"
+
+
+class Authentication:
+    """ASGI middleware: who sent this request is known before any route runs."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, max_body_bytes: int) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._limit = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Authenticate, then hand the request on with its body as it came."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, last = await self._read(scope["headers"], receive)
+        if body is None:
+            await _send_too_large(scope, send)
+            return
+        state = scope.setdefault("state", {})
+        try:
+            state[_OUTCOME] = await self._authenticator.authenticate(
+                scope["method"], _raw_path(scope), scope["query_string"], scope["headers"], body
+            )
+        except ServiceError as refusal:
+            state[_OUTCOME] = refusal
+        await self._app(scope, _replay(body, last, receive), send)
+
+    async def _read(
+        self, headers: list[tuple[bytes, bytes]], receive: Receive
+    ) -> tuple[bytes | None, Message | None]:
+        """The whole body, and the message that ended it if the client went away; None if it is too large."""
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value) > self._limit:
+                return None, None
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return b"".join(chunks), message
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._limit:
+                return None, None
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks), None
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw
+
+
+def _replay(body: bytes, last: Message | None, receive: Receive) -> Receive:
+    """A `receive` that gives the body once more and then what the connection gives."""
+    pending: list[Message] = [] if last is None else [last]
+    pending.insert(0, {"type": "http.request", "body": body, "more_body": last is not None})
+
+    async def again() -> Message:
+        return pending.pop(0) if pending else await receive()
+
+    return again
+
+
+async def _send_too_large(scope: Scope, send: Send) -> None:
+    refusal = RequestTooLarge()
+    known = scope.get("state", {}).get("request_id")
+    request_id = known or uuid.uuid4().hex
+    answer = {"error_code": refusal.code, "error_msg": refusal.sentence, "request_id": request_id}
+    body = orjson.dumps(answer)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if known is None:
+        headers.append((b"x-request-id", request_id.encode()))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _caller_of(request: Request) -> Caller:
+    """The caller of this request, who must be one and must not reach for another's project."""
+    outcome: Caller | ServiceError = request.scope.get("state", {}).get(_OUTCOME) or NoToken()
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    project_id = request.path_params.get("project_id")
+    if project_id is not None and project_id != outcome.project_id:
+        if not _PROJECT_ID.fullmatch(project_id):
+            raise InvalidProjectId
+        raise ProjectMismatch
+    return outcome
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a route asks of its caller. As a dependency it yields the caller, or None if nobody is asked for."""
+
+    kind: str
+    """`public`, `signed in`, or the action."""
+
+    async def __call__(self, request: Request) -> Caller | None:
+        """The caller, once everything asked for holds."""
+        if self.kind == "public":
+            return None
+        caller = _caller_of(request)
+        if self.kind != "signed in":
+            check_allowed(caller, self.kind)
+        return caller
+
+
+class May:
+    """`caller: Annotated[Caller, May["dcs:instance:list"]]`: the caller may do this in the path's project."""
+
+    def __class_getitem__(cls, action: str) -> Any:
+        """The dependency that checks the action; an action that table 5-1 does not have is a mistake."""
+        if action not in ACTIONS:
+            raise LookupError(f"{action} is not an action of table 5-1")
+        return Depends(Access(action))
+
+
+SignedIn = Annotated[Caller, Depends(Access("signed in"))]
+"""Any caller, in its own project: for operations without an action of their own."""
+
+Anyone = Annotated[None, Depends(Access("public"))]
+"""No credentials needed."""
+
+
+def access_of(route: APIRoute) -> str | None:
+    """The route's action, `signed in` or `public`; None if it does not say."""
+    return next(_kinds(route.dependant), None)
+
+
+def _kinds(dependant: Dependant) -> Iterator[str]:
+    for dependency in dependant.dependencies:
+        if isinstance(dependency.call, Access):
+            yield dependency.call.kind
+        yield from _kinds(dependency)

@@ -1,0 +1,163 @@
+"""The HTTP application: routes together, and the one place that turns exceptions into answers.
+
+Every answer carries `X-Request-Id`; every error has the documented shape, whatever raised it. Authentication comes
+first: a request that is both unsigned and malformed is told that it is unsigned.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cachestead import errors
+from cachestead.api import access, iam
+from cachestead.api.bodies import RequestBody
+from cachestead.api.services import Services
+from cachestead.api.v2 import CHAPTERS
+
+log = structlog.get_logger()
+
+
+def build_app(services: Services) -> FastAPI:
+    """The application over what `bootstrap` built."""
+    app = FastAPI(
+        title="Cachestead",
+        description="A Distributed Cache Service you run yourself.",
+        version="2.0",
+        redirect_slashes=False,
+        strict_content_type=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    for chapter in CHAPTERS:
+        app.include_router(chapter.router)
+    for router in iam.ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(errors.ServiceError, _answer_service_error)
+    app.add_exception_handler(RequestValidationError, _answer_unreadable)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_middleware(access.Authentication, authenticator=services.authenticator, settings=services.settings.server)
+    app.add_middleware(RequestLog)
+    return app
+
+
+class RequestLog:
+    """Gives each request an id, logs it when it is over, and answers 500 in the documented shape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        begun, status = time.perf_counter(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            if b"\x00" in unquote_to_bytes(scope.get("query_string", b"")) or "\x00" in scope["path"]:
+                await _answer(scope, errors.InvalidParameter("NUL", name="query"))(scope, receive, send_with_id)
+                return
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=scope["path"], request_id=request_id)
+            await _answer(scope, errors.InternalError())(scope, receive, send_with_id)
+        finally:
+            log.debug(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - begun) * 1000, 1),
+                request_id=request_id,
+            )
+
+
+def _answer(scope: Scope, error: errors.ServiceError, status: int | None = None) -> JSONResponse:
+    body: dict[str, Any] = {
+        "error_code": error.code,
+        "error_msg": error.sentence[:1024],
+        "error_ext_msg": error.detail[:1024] if error.detail else None,
+    }
+    if error.status == 401:
+        body["request_id"] = scope.get("state", {}).get("request_id")
+    return JSONResponse(body, status or error.status)
+
+
+async def _answer_service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.ServiceError)
+    if error.status >= 500:
+        log.error("operation failed", error=str(error), cause=repr(error.__cause__))
+    return _answer(request.scope, error)
+
+
+async def _answer_unreadable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    refused = access.refusal_before_reading(request)
+    return _answer(request.scope, refused or _refusal(request, error))
+
+
+def _refusal(request: Request, error: RequestValidationError) -> errors.ServiceError:
+    """The documented error for what FastAPI could not read."""
+    first = error.errors()[0]
+    place, *where = first["loc"]
+    problem = str(first["msg"])[:200]
+    if place != "body":
+        name = str(where[0]) if where else str(place)
+        return errors.InvalidParameter(f"{name}: {problem}", name=name)
+    if first["type"] == "missing" and not where:
+        return errors.EmptyBody()
+    model = _body_model(request)
+    if first["type"] == "json_invalid" or not where or model is None:
+        return errors.MalformedBody(problem)
+    return model.refusal(where, problem)
+
+
+def _body_model(request: Request) -> type[RequestBody] | None:
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return None
+    for parameter in route.dependant.body_params:
+        for kind in getattr(parameter.field_info.annotation, "__args__", (parameter.field_info.annotation,)):
+            if isinstance(kind, type) and issubclass(kind, RequestBody):
+                return kind
+    return None
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            return _answer(request.scope, errors.UrlNotFound(request.url.path[:200]))
+        case 405:
+            answer = _answer(request.scope, errors.MethodNotAllowed(request.method))
+            answer.headers.update(error.headers or {})
+            return answer
+        case 400:
+            refused = access.refusal_before_reading(request)
+            return _answer(request.scope, refused or errors.MalformedBody(str(error.detail)[:200]))
+        case status:
+            return _answer(request.scope, errors.InternalError(str(error.detail)[:200]), status)
+
+

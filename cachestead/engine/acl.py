@@ -1,0 +1,178 @@
+"""Users of a node and what they may do, as ACL rules.
+
+The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
+replicate. The last one exists because `masterauth` is readable by anyone who may call CONFIG GET, so it must not
+be worth anything. Two invariants: passwords leave here as SHA-256 hashes only, and a rule never names a command
+that the engine does not know (it would not start). Pure: values in, text out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from cachestead.domain.instances import Mode
+from cachestead.engine.catalogue import Engine, Version
+
+TENANT, ADMIN, REPLICA = "default", "cachestead", "cachestead-replica"
+
+_SNAPSHOTS = "bgrewriteaof bgsave lastsave migrate psync save shutdown slaveof sync"
+_CLUSTER = (
+    "cluster|addslots cluster|bumpepoch cluster|count-failure-reports cluster|delslots cluster|failover "
+    "cluster|flushslots cluster|forget cluster|meet cluster|replicate cluster|reset cluster|saveconfig "
+    "cluster|set-config-epoch cluster|setslot"
+)
+_PROXIED = "lolwut module replicaof swapdb wait"
+_TRACKING = "client|caching client|getredir client|info client|tracking client|trackinginfo client|unpause"
+_REFUSED: dict[tuple[str, str], str] = {
+    ("3.0", "plain"): "bgrewriteaof bgsave command lastsave migrate save shutdown slaveof",
+    ("3.0", "proxy"): (
+        "bgrewriteaof bgsave blpop brpop brpoplpush client cluster command discard exec lastsave migrate monitor "
+        "move multi object psync role save select shutdown slaveof sync time unwatch watch"
+    ),
+    ("4.0", "plain"): _SNAPSHOTS,
+    ("4.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
+    ("4.0", "proxy"): (
+        f"{_SNAPSHOTS} {_PROXIED} bzpopmax bzpopmin client latency move randomkey readonly readwrite "
+        "zpopmax zpopmin"
+    ),
+    ("4.0", "split"): f"{_SNAPSHOTS} {_PROXIED} bzpopmax bzpopmin readonly readwrite zpopmax zpopmin",
+    ("5.0", "plain"): _SNAPSHOTS,
+    ("5.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
+    ("5.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} client latency move randomkey readonly readwrite",
+    ("5.0", "split"): f"{_SNAPSHOTS} {_PROXIED} readonly readwrite",
+    ("6.0", "plain"): f"{_SNAPSHOTS} {_CLUSTER}",
+    ("6.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
+    ("6.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} acl client failover latency move reset",
+    ("6.0", "split"): f"{_SNAPSHOTS} {_PROXIED} {_TRACKING} acl failover reset",
+    ("7.0", "plain"): f"{_SNAPSHOTS} {_CLUSTER}".replace("lastsave ", ""),
+    ("7.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}".replace("lastsave ", ""),
+}
+"""The reference's table of refused commands, by version and kind of instance."""
+_ALWAYS = (
+    f"acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave {_CLUSTER} cluster|addslotsrange "
+    "cluster|cancelslotmigrations cluster|delslotsrange cluster|flushslot cluster|migrateslots cluster|syncslots "
+    "config|resetstat config|rewrite config|set debug failover migrate module psync replicaof save shutdown "
+    "slaveof sync"
+)
+"""Refused to every tenant whatever the table says: each would take the node out of our hands."""
+_KINDS = {Mode.SINGLE: "plain", Mode.HA: "plain", Mode.CLUSTER: "cluster", Mode.PROXY: "proxy"}
+
+_SINCE: dict[str, Version] = {
+    "acl": (6, 0, 0), "bzpopmax": (5, 0, 0), "bzpopmin": (5, 0, 0), "client|caching": (6, 0, 0),
+    "client|getredir": (6, 0, 0), "client|info": (6, 2, 0), "client|tracking": (6, 0, 0),
+    "client|trackinginfo": (6, 2, 0), "client|unpause": (6, 2, 0), "cluster|addslotsrange": (7, 0, 0),
+    "cluster|delslotsrange": (7, 0, 0), "failover": (6, 2, 0), "lolwut": (5, 0, 0), "reset": (6, 2, 0),
+    "zpopmax": (5, 0, 0), "zpopmin": (5, 0, 0),
+}  # fmt: skip
+"""Engines without ACL never see a rule, so what is older than 6.0 needs no entry (a few help a reader)."""
+_VALKEY_SINCE: dict[str, Version] = {
+    "cluster|cancelslotmigrations": (9, 0, 0), "cluster|flushslot": (9, 0, 0),
+    "cluster|migrateslots": (9, 0, 0), "cluster|syncslots": (9, 0, 0),
+}  # fmt: skip
+_SUBCOMMANDS_OF_6 = {
+    "acl": "cat deluser genpass getuser help list load log save setuser users whoami",
+    "client": "caching getname getredir help id info kill list pause reply setname tracking trackinginfo unblock "
+    "unpause",
+    "cluster": "addslots bumpepoch count-failure-reports countkeysinslot delslots failover flushslots forget "
+    "getkeysinslot help info keyslot meet myid nodes replicas replicate reset saveconfig set-config-epoch setslot "
+    "slaves slots",
+    "config": "get help resetstat rewrite set",
+}
+"""Redis 6 can add a subcommand but not take one away: there the container goes and the rest comes back."""
+
+_HELLO = "__sentinel__:"
+
+
+@dataclass(frozen=True)
+class NodeUsers:
+    """Who may log in to a node, and what the instance is that the tenant ordered."""
+
+    version: str
+    mode: Mode
+    admin_secret: str = field(repr=False)
+    replica_secret: str = field(repr=False)
+    tenant_password: str | None = field(default=None, repr=False)
+    """None: access without a password."""
+    read_only: bool = False
+    """The parameter `master-read-only`: the tenant may not write."""
+
+
+def refused_commands(version: str, mode: Mode) -> frozenset[str]:
+    """Commands and subcommands (`config|set`) that the tenant may not call."""
+    kind = _KINDS.get(mode, "split")
+    table = _REFUSED.get((version, kind)) or _REFUSED.get((version, "plain")) or _REFUSED["7.0", "plain"]
+    refused = {*table.split(), *_ALWAYS.split()}
+    return frozenset(name for name in refused if "|" not in name or name.split("|")[0] not in refused)
+
+
+def user_lines(users: NodeUsers, engine: Engine) -> list[str]:
+    """The `user` directives of the configuration file."""
+    return [f"user {name} {' '.join(rules)}" for name, rules in _rules_by_user(users, engine)]
+
+
+def set_user_arguments(users: NodeUsers, engine: Engine) -> list[tuple[str, ...]]:
+    """Arguments of `ACL SETUSER` that make the same users on a running node, from whatever was there before."""
+    # Ours first: if the connection breaks half way, we can still log in and finish.
+    lines = sorted(_rules_by_user(users, engine), key=lambda line: line[0] == TENANT)
+    return [(name, "reset", *rules) for name, rules in lines]
+
+
+def password_rule(password: str | None) -> str:
+    """The rule that accepts this password, without telling it."""
+    return "nopass" if password is None else f"#{hashlib.sha256(password.encode()).hexdigest()}"
+
+
+def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
+    """What the tenant may do, as rules in the order the engine applies them."""
+    known = sorted(name for name in refused_commands(users.version, users.mode) if _knows(engine, name))
+    takes = _taken_away(known) if engine.has_subcommand_rules else _taken_away_on_6(known)
+    channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
+    publishing = ["-publish", _publish_selector()] if engine.has_subcommand_rules else []
+    return ["~*", *channels, "+@all", *(["-@write"] if users.read_only else []), *takes, *publishing]
+
+
+def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
+    channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
+    replicate = ["+psync", "+replconf", "+ping"]
+    return [
+        (TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)]),
+        (ADMIN, ["on", password_rule(users.admin_secret), "~*", *channels, "+@all"]),
+        (REPLICA, ["on", password_rule(users.replica_secret), "-@all", *replicate]),
+    ]
+
+
+def _knows(engine: Engine, name: str) -> bool:
+    if name in _VALKEY_SINCE:
+        return engine.product == "valkey" and engine.version >= _VALKEY_SINCE[name]
+    return engine.compatible_version >= _SINCE.get(name, (0, 0, 0))
+
+
+def _taken_away(names: Iterable[str]) -> list[str]:
+    return [f"-{name}" for name in names]
+
+
+def _taken_away_on_6(names: Iterable[str]) -> list[str]:
+    refused = set(names)
+    containers = sorted({name.split("|")[0] for name in refused if "|" in name})
+    whole = _taken_away(name for name in sorted(refused) if "|" not in name)
+    return [*whole, *(rule for container in containers for rule in _container_of_6(container, refused))]
+
+
+def _container_of_6(container: str, refused: set[str]) -> Iterator[str]:
+    yield f"-{container}"
+    for subcommand in _SUBCOMMANDS_OF_6[container].split():
+        if f"{container}|{subcommand}" not in refused:
+            yield f"+{container}|{subcommand}"
+
+
+def _publish_selector() -> str:
+    """PUBLISH to any channel that does not begin with Sentinel's own prefix.
+
+    Sentinels believe what they hear on their channel: whoever may publish there can name them another master and
+    have them log in to it. Channel rules know no exception, so this spells out every way not to begin like that.
+    """
+    differs = (f"&{_HELLO[:length]}[^{_HELLO[length]}]*" for length in range(len(_HELLO)))
+    shorter = (f"&{_HELLO[:length]}" for length in range(1, len(_HELLO)))
+    return f"(+publish {' '.join([*differs, *shorter])})"

@@ -1,0 +1,147 @@
+"""Connections to nodes as our own user, and the one place where redis-py's exceptions become ours.
+
+A client made here translates renamed commands on the wire, so callers use the commands' own names on every node.
+`Connections` keeps one client per node; a client reconnects by itself and is dropped when the node is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import redis.asyncio as redis
+from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from cachestead.engine.acl import ADMIN
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.commands import AdminCommands
+from cachestead.engine.errors import EngineRefused, EngineUnreachable
+
+Client = redis.Redis
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
+AT_ONCE = 16
+"""Connections per node; more callers wait for one to come free."""
+
+
+def connect(
+    node: NodeAddress,
+    secret: str | None,
+    *,
+    user: str | None = ADMIN,
+    commands: AdminCommands | None = None,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> Client:
+    """A client for one node; connects at its first command. `user` is None where the engine has no users.
+
+    Never retries by itself: every caller here polls, and a second attempt inside a first hides what happened.
+    """
+    pool: ConnectionPool = ConnectionPool(
+        connection_class=_RenamingConnection,
+        commands=commands or AdminCommands(),
+        host=node.address,
+        port=node.port,
+        username=user,
+        password=secret,
+        decode_responses=True,
+        protocol=2,
+        max_connections=AT_ONCE,
+        socket_connect_timeout=min(CONNECT_SECONDS, answer_seconds),
+        socket_timeout=answer_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def address_of(client: Client) -> NodeAddress:
+    """The node a client talks to."""
+    arguments = client.connection_pool.connection_kwargs
+    return NodeAddress(arguments["host"], arguments["port"])
+
+
+@asynccontextmanager
+async def answering(client: Client) -> AsyncIterator[None]:
+    """Turns what redis-py raises inside into `EngineUnreachable` or `EngineRefused`."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise EngineUnreachable(address_of(client), str(error) or type(error).__name__) from error
+    except RedisError as error:
+        raise EngineRefused(str(error)) from error
+
+
+async def call(client: Client, *arguments: Any) -> Any:
+    """The answer to one command; raises `EngineUnreachable` or `EngineRefused`."""
+    async with answering(client):
+        return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def connected(node: NodeAddress, secret: str | None, **how: Any) -> AsyncIterator[Client]:
+    """A client for the length of a block."""
+    client = connect(node, secret, **how)
+    try:
+        async with answering(client):
+            yield client
+    finally:
+        await client.aclose()
+
+
+class Connections:
+    """One client per node and secret, kept for the next caller."""
+
+    def __init__(self) -> None:
+        self._clients: dict[NodeAddress, tuple[str | None, Client]] = {}
+
+    def get(
+        self,
+        node: NodeAddress,
+        secret: str | None,
+        *,
+        user: str | None = ADMIN,
+        commands: AdminCommands | None = None,
+    ) -> Client:
+        """The client of a node. A new secret makes a new client; the old one goes with its last user."""
+        kept = self._clients.get(node)
+        if kept is None or kept[0] != secret:
+            kept = (secret, connect(node, secret, user=user, commands=commands))
+            self._clients[node] = kept
+        return kept[1]
+
+    async def forget(self, node: NodeAddress) -> None:
+        """Close a node's connections; fine if there are none."""
+        if kept := self._clients.pop(node, None):
+            await kept[1].aclose()
+
+    async def close(self) -> None:
+        """Close everything."""
+        for node in list(self._clients):
+            await self.forget(node)
+
+
+class _RenamingConnection(Connection):
+    """Sends commands under the names that the node knows them by."""
+
+    def __init__(self, *, commands: AdminCommands, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._commands = commands
+
+    async def send_command(self, *args: Any, **options: Any) -> None:
+        await super().send_command(*self._renamed(args), **options)
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """Pipelines come this way."""
+        return super().pack_commands([self._renamed(tuple(command)) for command in commands])
+
+    def _renamed(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not self._commands.names or not isinstance(args[0], str):
+            return args
+        # redis-py writes "CONFIG GET" as one word and splits it while packing.
+        first, *rest = args[0].split(" ")
+        return (self._commands.on_wire(first), *rest, *args[1:])

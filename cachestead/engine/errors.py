@@ -1,0 +1,45 @@
+"""What can go wrong between us and an engine, in our words.
+
+Third-party exceptions end here: whoever calls `engine/` sees these classes and nothing of redis-py. None of them
+carries a secret.
+"""
+
+from __future__ import annotations
+
+from cachestead.engine.addresses import NodeAddress
+
+
+class EngineError(Exception):
+    """Something an engine, or the lack of one, stands in the way of."""
+
+
+class EngineMissing(EngineError):
+    """No binary on this machine can serve the wanted version."""
+
+
+class EngineUnreachable(EngineError):
+    """The node did not answer: refused, timed out, or dropped the connection."""
+
+    def __init__(self, node: NodeAddress, reason: str) -> None:
+        super().__init__(f"{node} did not answer: {reason}")
+        self.node, self.reason = node, reason
+
+
+class EndpointTaken(EngineError):
+    """Another process still listens on the instance address."""
+
+    def __init__(self, vip: str, node: NodeAddress) -> None:
+        super().__init__(f"{node} cannot take {vip}: another process listens on it")
+        self.vip, self.node = vip, node
+
+
+class EngineRefused(EngineError):
+    """The engine understood and said no."""
+
+
+class ReplicationLate(EngineError):
+    """A replica was not in step with its master within the time given."""
+
+
+class FailoverFailed(EngineError):
+    """No replica took over within the time given."""

@@ -1,0 +1,112 @@
+"""The fast road from a dead master to a writable instance address.
+
+Sentinel decides, but it acts on timers. Whoever sees the process end asks a Sentinel to fail over now, watches the
+replicas' roles and binds the instance address on the one that becomes master, at once. Only a node that Sentinel
+promoted ever gets the address, and two nodes cannot hold it, so a wrong hint costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cachestead.engine.acl import ADMIN
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.commands import AdminCommands
+from cachestead.engine.connection import Client, connect
+from cachestead.engine.endpoint import ensure_bound
+from cachestead.engine.errors import EndpointTaken, EngineError, FailoverFailed
+from cachestead.engine.info import observe_role
+from cachestead.engine.sentinel import Sentinels
+
+POLL_SECONDS = 0.005
+ANSWER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class LostMaster:
+    """A shard whose master is gone. If the process is only frozen, end it first: it still holds the address."""
+
+    name: str
+    """The name Sentinels watch it by."""
+    candidates: Sequence[NodeAddress]
+    """The other nodes of the shard."""
+    vip: str
+    secret: str = field(repr=False)
+    user: str | None = ADMIN
+    commands: AdminCommands = field(default_factory=AdminCommands)
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """How it ended."""
+
+    winner: NodeAddress
+    seconds: float
+
+
+async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.0) -> Takeover:
+    """One candidate is master and listens on the instance address.
+
+    A hint that no Sentinel takes is not the end: Sentinel's own decision is awaited until the bound. Raises
+    `FailoverFailed`.
+    """
+    began = time.monotonic()
+    hint = asyncio.create_task(_hint(sentinels, lost.name, seconds))
+    try:
+        async with asyncio.timeout(seconds):
+            winner = await _first_master(lost)
+    except TimeoutError:
+        raise FailoverFailed(f"{lost.name}: no replica took over within {seconds:g} s") from None
+    finally:
+        hint.cancel()
+    return Takeover(winner, time.monotonic() - began)
+
+
+async def _hint(sentinels: Sentinels, name: str, seconds: float) -> None:
+    try:
+        await sentinels.fail_over(name, seconds)
+    except EngineError:
+        # Only a hint: the roles are watched whether or not it was taken.
+        return
+
+
+async def _first_master(lost: LostMaster) -> NodeAddress:
+    """The candidate that became master first, once it has the address."""
+    watches = [asyncio.create_task(_bind_when_master(node, lost)) for node in lost.candidates]
+    if not watches:
+        raise FailoverFailed(f"{lost.name}: there is no other node")
+    try:
+        done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+
+async def _bind_when_master(node: NodeAddress, lost: LostMaster) -> NodeAddress:
+    client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
+    try:
+        while True:
+            if await _took_over(client, node, lost.vip):
+                return node
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        await client.aclose()
+
+
+async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
+    """Whether the node is master and has the address; a node that does not answer may still come round."""
+    try:
+        if await observe_role(client) != "master":
+            return False
+        await ensure_bound(client, node.address, vip)
+    except EndpointTaken:
+        # The kernel closes a dead process' sockets a moment after its end is seen.
+        return False
+    except EngineError:
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""Changes to a node that is running: parameters, users, data.
+
+What is changed here must also be in the node's next configuration file, which is rendered whole from the record;
+nothing is written back by the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cachestead.engine.acl import REPLICA, TENANT, NodeUsers, set_user_arguments
+from cachestead.engine.catalogue import Engine
+from cachestead.engine.connection import Client, call
+from cachestead.engine.parameters import directives_of
+
+
+async def set_parameters(client: Client, parameters: Mapping[str, str], engine: Engine, maxmemory: int) -> None:
+    """The DCS parameters are in force; those without a directive are skipped."""
+    await set_directives(client, directives_of(parameters, engine, maxmemory))
+
+
+async def set_directives(client: Client, directives: Mapping[str, str]) -> None:
+    """The engine's own directives are in force."""
+    for name, value in directives.items():
+        await call(client, "CONFIG SET", name, value)
+
+
+async def set_maxmemory(client: Client, size: int) -> None:
+    """The node's ceiling, in bytes."""
+    await set_directives(client, {"maxmemory": str(size)})
+
+
+async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:
+    """The node's users and passwords are these. Clients that are logged in stay so.
+
+    On an engine without users there is one password, the tenant's, which replicas use too.
+    """
+    if not engine.has_acl:
+        password = users.tenant_password or ""
+        await set_directives(client, {"masterauth": password, "requirepass": password})
+        return
+    await set_directives(client, {"masteruser": REPLICA, "masterauth": users.replica_secret})
+    for arguments in set_user_arguments(users, engine):
+        await call(client, "ACL SETUSER", *arguments)
+
+
+async def flush(client: Client) -> None:
+    """No key is left in any database."""
+    # In the background: the node goes on answering while memory is given back.
+    await call(client, "FLUSHALL", "ASYNC")
+
+
+async def drop_tenant_clients(client: Client) -> None:
+    """Every connection but ours, the replicas' and the masters' is closed."""
+    for kind in ("normal", "pubsub"):
+        await call(client, "CLIENT KILL", "TYPE", kind, "USER", TENANT)

@@ -1,0 +1,228 @@
+"""The three Sentinels of a control plane, spoken to as one.
+
+What must hold on all of them (which masters they watch) is made so on each and may be repeated; a question is
+answered by the first that can. Sentinels decide who is master, also while the control plane is down: nothing here
+overrules them, it only tells them what to watch and hints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cachestead.engine.acl import ADMIN
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.commands import AdminCommands
+from cachestead.engine.connection import Client, address_of, answering, call, connect
+from cachestead.engine.errors import EngineError, EngineRefused, EngineUnreachable, FailoverFailed
+
+QUORUM = 2
+FAILOVER_TIMEOUT_MS = 10_000
+"""How long Sentinel gives one attempt; the next one may come after twice this."""
+POLL_SECONDS = 0.05
+ANSWER_SECONDS = 1.0
+_USED_BY_SENTINEL = ("SLAVEOF", "REPLICAOF", "CONFIG", "INFO", "ROLE", "CLIENT", "PUBLISH", "SUBSCRIBE", "PING")
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A master as Sentinels shall watch it."""
+
+    name: str
+    master: NodeAddress
+    secret: str = field(repr=False)
+    """How Sentinel logs in to the nodes."""
+    script: Path | None
+    """Run by the Sentinel that leads a failover; moves the instance address."""
+    down_after_ms: int
+    user: str | None = ADMIN
+    """None where the nodes' engine has no users."""
+    commands: AdminCommands = field(default_factory=AdminCommands)
+    """The nodes' renamed commands, so that Sentinel can call them too."""
+
+
+@dataclass(frozen=True)
+class KnownReplica:
+    """A replica as a Sentinel sees it."""
+
+    node: NodeAddress
+    link_up: bool
+    flags: frozenset[str]
+    priority: int
+
+
+class Sentinels:
+    """All Sentinels of this control plane."""
+
+    def __init__(self, nodes: Sequence[NodeAddress], secret: str) -> None:
+        self.nodes = tuple(nodes)
+        self._clients = [connect(node, secret, answer_seconds=ANSWER_SECONDS) for node in nodes]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients:
+            await client.aclose()
+
+    async def ensure_monitored(self, watch: Watch, *, move: bool = False) -> None:
+        """Every Sentinel watches the master with these settings.
+
+        One that already knows the name at another address keeps it (it may have failed over meanwhile), unless
+        `move` says that the records are right.
+        """
+        await self._on_all(lambda client: _ensure_monitored(client, watch, move=move))
+
+    async def ensure_forgotten(self, name: str) -> None:
+        """No Sentinel watches the name."""
+        await self._on_all(lambda client: _ensure_forgotten(client, name))
+
+    async def refresh(self, name: str) -> None:
+        """Every Sentinel forgets what it knows of the name's replicas and Sentinels and looks again."""
+        await self._on_all(lambda client: _ask(client, "RESET", name))
+
+    async def find_master(self, name: str) -> NodeAddress | None:
+        """The master, by the first Sentinel that answers; None if it does not know the name."""
+        return await self._of_first(lambda client: _find_master(client, name))
+
+    async def known_replicas(self, name: str) -> list[KnownReplica]:
+        """Replicas the first answering Sentinel knows of."""
+        return await self._of_first(lambda client: _replicas(client, name))
+
+    async def wait_ready(self, name: str, replicas: int, seconds: float) -> None:
+        """Every Sentinel knows the other ones and this many healthy replicas: a failover would now succeed."""
+        await asyncio.gather(*(self._wait_ready(client, name, replicas, seconds) for client in self._clients))
+
+    async def fail_over(self, name: str, seconds: float = 5.0) -> None:
+        """A Sentinel has begun to fail over; one that is under way counts.
+
+        Sentinels that see no good replica yet are asked again until the bound. Raises `FailoverFailed`.
+        """
+        deadline, said = _now() + seconds, "no Sentinel answered"
+        while _now() < deadline:
+            for client in self._clients:
+                try:
+                    await _ask(client, "FAILOVER", name)
+                except EngineRefused as refusal:
+                    if "INPROG" in str(refusal):
+                        return
+                    said = str(refusal)
+                except EngineUnreachable:
+                    continue
+                else:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+        raise FailoverFailed(f"{name}: {said}")
+
+    async def switches(self) -> AsyncIterator[tuple[str, NodeAddress]]:
+        """(name, new master) when the first reachable Sentinel announces a switch; ends with its connection."""
+        client = await self._first_up()
+        async with client.pubsub() as channel, answering(client):
+            await channel.subscribe("+switch-master")
+            async for message in channel.listen():
+                if message["type"] == "message":
+                    name, _, _, address, port = str(message["data"]).split(" ")
+                    yield name, NodeAddress(address, int(port))
+
+    async def _wait_ready(self, client: Client, name: str, replicas: int, seconds: float) -> None:
+        deadline, seen = _now() + seconds, "nothing"
+        while _now() < deadline:
+            others = int((await _ask(client, "MASTER", name))["num-other-sentinels"])
+            healthy = [replica for replica in await _replicas(client, name) if replica.link_up]
+            if others >= len(self.nodes) - 1 and len(healthy) >= replicas:
+                return
+            seen = f"{others} other Sentinels and {len(healthy)} healthy replicas"
+            await asyncio.sleep(POLL_SECONDS)
+        raise FailoverFailed(f"{address_of(client)} sees {seen} for {name} after {seconds:g} s")
+
+    async def _on_all(self, act: Callable[[Client], Awaitable[object]]) -> None:
+        """Do it on every Sentinel; the first failure is raised after the others are done."""
+        outcomes = await asyncio.gather(*(act(client) for client in self._clients), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _of_first(self, ask: Callable[[Client], Awaitable[Answer]]) -> Answer:
+        failure: EngineError = EngineRefused("there are no Sentinels")
+        for client in self._clients:
+            try:
+                return await ask(client)
+            except EngineUnreachable as error:
+                failure = error
+        raise failure
+
+    async def _first_up(self) -> Client:
+        async def itself(client: Client) -> Client:
+            await call(client, "PING")
+            return client
+
+        return await self._of_first(itself)
+
+
+async def _ensure_monitored(client: Client, watch: Watch, *, move: bool) -> None:
+    known = await _find_master(client, watch.name)
+    if known is not None and known != watch.master and move:
+        await _ask(client, "REMOVE", watch.name)
+        known = None
+    if known is None:
+        await _ask(client, "MONITOR", watch.name, watch.master.address, watch.master.port, QUORUM)
+    await _ask(client, "SET", watch.name, *_settings(watch))
+    for command in _USED_BY_SENTINEL:
+        if (on_wire := watch.commands.on_wire(command)) != command:
+            await _ask(client, "SET", watch.name, "rename-command", command, on_wire)
+
+
+def _settings(watch: Watch) -> list[object]:
+    user: list[object] = ["auth-user", watch.user] if watch.user else []
+    return [
+        *user,
+        *("auth-pass", watch.secret),
+        *("down-after-milliseconds", watch.down_after_ms),
+        *("failover-timeout", FAILOVER_TIMEOUT_MS),
+        *("parallel-syncs", 1),
+        *("client-reconfig-script", str(watch.script or "")),
+    ]
+
+
+async def _ensure_forgotten(client: Client, name: str) -> None:
+    with contextlib.suppress(EngineRefused):
+        # The only refusal there is: it does not know the name.
+        await _ask(client, "REMOVE", name)
+
+
+async def _find_master(client: Client, name: str) -> NodeAddress | None:
+    answer = await _ask(client, "GET-MASTER-ADDR-BY-NAME", name)
+    return NodeAddress(answer[0], int(answer[1])) if answer else None
+
+
+async def _replicas(client: Client, name: str) -> list[KnownReplica]:
+    return [
+        KnownReplica(
+            node=NodeAddress(replica["ip"], int(replica["port"])),
+            link_up=replica["master-link-status"] == "ok"
+            and not {"s_down", "o_down", "disconnected"} & set(replica["flags"].split(",")),
+            flags=frozenset(replica["flags"].split(",")),
+            priority=int(replica["slave-priority"]),
+        )
+        for replica in await _ask(client, "REPLICAS", name)
+    ]
+
+
+async def _ask(client: Client, *arguments: object) -> Any:
+    """One SENTINEL command, with flat lists of names and values made into dictionaries."""
+    answer = await call(client, "SENTINEL", *arguments)
+    if arguments[0] == "MASTER":
+        return _paired(answer)
+    return [_paired(one) for one in answer] if arguments[0] == "REPLICAS" else answer
+
+
+def _paired(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

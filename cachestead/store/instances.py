@@ -1,0 +1,372 @@
+"""Queries about instances and their nodes.
+
+Whatever a caller can reach goes by project; functions whose name says `any` are for the control plane itself.
+Deleted instances stay as records (callers may list them), without nodes and addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
+
+from cachestead import errors
+from cachestead.domain.instances import Instance, Mode, Node, PasswordState, Role, State
+from cachestead.domain.sizes import MiB
+from cachestead.store.database import Tx
+from cachestead.store.tables import instance_tags, instances, nodes
+from cachestead.store.times import from_ms, to_ms
+
+_GONE = (State.DELETED, State.CREATEFAILED)
+
+
+@dataclass(frozen=True)
+class InstanceFilter:
+    """What a caller may filter instances by; None matches all."""
+
+    instance_id: str | None = None
+    name: str | None = None
+    name_is: str | None = None
+    status: str | None = None
+    ip: str | None = None
+    capacity_gb: float | None = None
+    tags: dict[str, str | None] = field(default_factory=dict)
+    with_failed: bool = False
+    with_deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a project has taken."""
+
+    instances: int
+    ram_gb: float
+
+
+async def add_instance(tx: Tx, instance: Instance, promised: MiB) -> None:
+    """A new instance with its tags and nodes. `promised` is what all its nodes may take of the machine."""
+    await tx.execute(insert(instances).values(**_row(instance), memory_mb=promised))
+    if instance.tags:
+        await tx.execute(
+            insert(instance_tags),
+            [{"instance_id": instance.id, "key": key, "value": value} for key, value in instance.tags.items()],
+        )
+    await tx.execute(insert(nodes), [_node_row(node) for node in instance.nodes])
+
+
+async def save_instance(tx: Tx, instance: Instance) -> None:
+    """The instance's own fields as they are now (not its tags and nodes)."""
+    await tx.execute(update(instances).where(instances.c.id == instance.id).values(**_row(instance)))
+
+
+async def edit_instance(tx: Tx, instance_id: str, **changes: Any) -> None:
+    """Some of the instance's own fields, the others as they are on record now."""
+    await save_instance(tx, replace(await lock_any_instance(tx, instance_id), **changes))
+
+
+async def take_instance(tx: Tx, before: Instance, after: Instance) -> bool:
+    """Save `after` if nobody changed state or task since `before` was read: the lock on an instance."""
+    same_task = instances.c.task.is_(None) if before.task is None else instances.c.task == before.task
+    done = await tx.execute(
+        update(instances)
+        .where(instances.c.id == before.id, instances.c.state == before.state, same_task)
+        .values(**_row(after))
+    )
+    return done.rowcount == 1
+
+
+async def get_instance(tx: Tx, project_id: str, instance_id: str) -> Instance:
+    """One instance of a project, with nodes; raises `InstanceNotFound`, also for what is deleted."""
+    found = await find_any_instance(tx, instance_id)
+    if found is None or found.project_id != project_id or found.state is State.DELETED:
+        raise errors.InstanceNotFound(f"instance {instance_id}")
+    return found
+
+
+async def lock_instance(tx: Tx, project_id: str, instance_id: str) -> Instance:
+    """The same, with its row locked until the transaction ends: what is read here may be saved."""
+    await _lock(tx, instance_id)
+    return await get_instance(tx, project_id, instance_id)
+
+
+async def lock_any_instance(tx: Tx, instance_id: str) -> Instance:
+    """The same of any project; the instance must be on record."""
+    await _lock(tx, instance_id)
+    found = await find_any_instance(tx, instance_id)
+    assert found is not None, f"instance {instance_id} is on record"
+    return found
+
+
+async def _lock(tx: Tx, instance_id: str) -> None:
+    # SQLite has no row locks; there the transaction itself holds the write lock from its start.
+    await tx.execute(select(instances.c.id).where(instances.c.id == instance_id).with_for_update())
+
+
+async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
+    """One instance of any project, with nodes, or None."""
+    row = (await tx.execute(select(instances).where(instances.c.id == instance_id))).mappings().first()
+    if row is None:
+        return None
+    [instance] = await _with_tags(tx, [_instance(row)])
+    [whole] = await _with_nodes(tx, [instance])
+    return whole
+
+
+async def list_instances(
+    tx: Tx, project_id: str, wanted: InstanceFilter, *, offset: int, limit: int
+) -> tuple[int, list[Instance]]:
+    """How many match, and the page asked for, newest first; without nodes."""
+    conditions = _conditions(project_id, wanted)
+    total = func.count().over().label("total")
+    page = (
+        select(instances, total)
+        .where(*conditions)
+        .order_by(instances.c.created_at.desc(), instances.c.id)
+        .offset(offset)
+        .limit(limit)
+    )
+    rows = (await tx.execute(page)).mappings().all()
+    if rows:
+        return rows[0]["total"], await _with_tags(tx, [_instance(row) for row in rows])
+    count = await tx.scalar(select(func.count()).select_from(instances).where(*conditions)) if offset else 0
+    return count or 0, []
+
+
+async def list_any_instances(tx: Tx, states: Sequence[State]) -> list[Instance]:
+    """Every instance in one of these states, with nodes."""
+    rows = (await tx.execute(select(instances).where(instances.c.state.in_(states)))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
+async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
+    """The project's instances in a state, with nodes."""
+    query = select(instances).where(instances.c.project_id == project_id, instances.c.state == state)
+    rows = (await tx.execute(query.order_by(instances.c.created_at.desc()))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
+async def list_failed_ids(tx: Tx, project_id: str) -> list[str]:
+    """Ids of the project's instances whose creation failed."""
+    query = select(instances.c.id).where(
+        instances.c.project_id == project_id, instances.c.state == State.CREATEFAILED
+    )
+    return list((await tx.scalars(query)).all())
+
+
+async def count_by_state(tx: Tx, project_id: str) -> dict[str, int]:
+    """How many instances the project has in each state, deleted ones left out."""
+    query = (
+        select(instances.c.state, func.count())
+        .where(instances.c.project_id == project_id, instances.c.state != State.DELETED)
+        .group_by(instances.c.state)
+    )
+    return dict((await tx.execute(query)).tuples().all())
+
+
+async def get_usage(tx: Tx, project_id: str) -> Usage:
+    """What the project has taken of its quotas."""
+    query = select(func.count(), func.coalesce(func.sum(instances.c.capacity_gb), 0.0)).where(
+        instances.c.project_id == project_id, instances.c.state.not_in(_GONE)
+    )
+    count, ram = (await tx.execute(query)).one()
+    return Usage(count, float(ram))
+
+
+async def get_promised_memory(tx: Tx) -> MiB:
+    """What all instances of all projects may take of the machine."""
+    query = select(func.coalesce(func.sum(instances.c.memory_mb), 0)).where(instances.c.state.not_in(_GONE))
+    return MiB(int(await tx.scalar(query) or 0))
+
+
+async def find_instance_of_node(tx: Tx, node: str) -> Instance | None:
+    """The instance a node belongs to, or None."""
+    owner = await tx.scalar(select(nodes.c.instance_id).where(nodes.c.id == node))
+    return None if owner is None else await find_any_instance(tx, owner)
+
+
+async def list_any_node_ids(tx: Tx) -> set[str]:
+    """Ids of all nodes on record."""
+    return set((await tx.scalars(select(nodes.c.id))).all())
+
+
+async def save_node(tx: Tx, node: Node) -> None:
+    """A node's fields as they are now."""
+    await tx.execute(update(nodes).where(nodes.c.id == node.id).values(**_node_row(node)))
+
+
+async def save_used_memory(tx: Tx, used: dict[str, MiB]) -> None:
+    """Used memory by instance id."""
+    if used:
+        await tx.execute(
+            update(instances).where(instances.c.id == bindparam("_id")).values(used_memory=bindparam("_used")),
+            [{"_id": instance_id, "_used": size} for instance_id, size in used.items()],
+        )
+
+
+async def remove_nodes(tx: Tx, instance_id: str) -> None:
+    """The instance has no nodes on record any more."""
+    await tx.execute(delete(nodes).where(nodes.c.instance_id == instance_id))
+
+
+def _conditions(project_id: str, wanted: InstanceFilter) -> list[ColumnElement[bool]]:
+    c = instances.c
+    found: list[ColumnElement[bool]] = [c.project_id == project_id]
+    if not wanted.with_deleted:
+        found.append(c.state != State.DELETED)
+    if not wanted.with_failed and wanted.status != State.CREATEFAILED:
+        found.append(c.state != State.CREATEFAILED)
+    if wanted.instance_id is not None:
+        found.append(c.id == wanted.instance_id)
+    if wanted.name is not None:
+        found.append(c.name.icontains(wanted.name, autoescape=True))
+    if wanted.name_is is not None:
+        found.append(c.name == wanted.name_is)
+    if wanted.status is not None:
+        found.append(c.state == wanted.status)
+    if wanted.ip is not None:
+        found.append(or_(c.ip == wanted.ip, c.ip.contains(wanted.ip, autoescape=True)))
+    if wanted.capacity_gb is not None:
+        found.append(c.capacity_gb == wanted.capacity_gb)
+    found += [_has_tag(key, value) for key, value in wanted.tags.items()]
+    return found
+
+
+def _has_tag(key: str, value: str | None) -> ColumnElement[bool]:
+    c = instance_tags.c
+    match = and_(c.instance_id == instances.c.id, c.key == key)
+    return exists(select(1).where(match if value is None else and_(match, c.value == value)))
+
+
+async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
+    if not found:
+        return found
+    query = select(instance_tags).where(instance_tags.c.instance_id.in_([one.id for one in found]))
+    tags: dict[str, dict[str, str]] = {}
+    for row in await tx.execute(query):
+        tags.setdefault(row.instance_id, {})[row.key] = row.value
+    return [replace(one, tags=tags[one.id]) if one.id in tags else one for one in found]
+
+
+async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
+    if not found:
+        return found
+    query: Select[Any] = select(nodes).where(nodes.c.instance_id.in_([one.id for one in found]))
+    by_instance: dict[str, list[Node]] = {}
+    for row in (await tx.execute(query.order_by(nodes.c.shard, nodes.c.ordinal))).mappings():
+        by_instance.setdefault(row["instance_id"], []).append(_node(row))
+    return [replace(one, nodes=tuple(by_instance.get(one.id, ()))) for one in found]
+
+
+def _row(instance: Instance) -> dict[str, Any]:
+    return {
+        "id": instance.id,
+        "project_id": instance.project_id,
+        "name": instance.name,
+        "description": instance.description,
+        "state": instance.state.value,
+        "task": instance.task,
+        "engine": instance.engine,
+        "engine_version": instance.engine_version,
+        "spec_code": instance.spec_code,
+        "mode": instance.mode.value,
+        "capacity_gb": instance.capacity_gb,
+        "cpu_type": instance.cpu_type,
+        "vpc_id": instance.vpc_id,
+        "subnet_id": instance.subnet_id,
+        "security_group_id": instance.security_group_id,
+        "ip": instance.ip,
+        "port": instance.port,
+        "az_codes": list(instance.az_codes),
+        "no_password_access": instance.no_password_access,
+        "binary": instance.binary,
+        "secrets": instance.secrets,
+        "rename_commands": instance.rename_commands,
+        "parameters": instance.parameters,
+        "maintain_begin": instance.maintain_begin,
+        "maintain_end": instance.maintain_end,
+        "backup_policy": instance.backup_policy,
+        "template_id": instance.template_id,
+        "enterprise_project_id": instance.enterprise_project_id,
+        "enterprise_project_name": instance.enterprise_project_name,
+        "user_id": instance.user_id,
+        "user_name": instance.user_name,
+        "created_at": to_ms(instance.created_at),
+        "updated_at": to_ms(instance.updated_at),
+        "launched_at": to_ms(instance.launched_at),
+        "fail_reason": instance.fail_reason,
+        "used_memory": instance.used_memory,
+        "password_failures": instance.password_state.failures,
+        "password_locked_until": to_ms(instance.password_state.locked_until),
+    }
+
+
+def _instance(row: Any) -> Instance:
+    return Instance(
+        id=row["id"],
+        project_id=row["project_id"],
+        name=row["name"],
+        description=row["description"],
+        state=State(row["state"]),
+        task=row["task"],
+        engine=row["engine"],
+        engine_version=row["engine_version"],
+        spec_code=row["spec_code"],
+        mode=Mode(row["mode"]),
+        capacity_gb=row["capacity_gb"],
+        cpu_type=row["cpu_type"],
+        vpc_id=row["vpc_id"],
+        subnet_id=row["subnet_id"],
+        security_group_id=row["security_group_id"],
+        ip=row["ip"],
+        port=row["port"],
+        az_codes=tuple(row["az_codes"]),
+        no_password_access=row["no_password_access"],
+        binary=row["binary"],
+        secrets=row["secrets"],
+        rename_commands=row["rename_commands"],
+        parameters=row["parameters"],
+        maintain_begin=row["maintain_begin"],
+        maintain_end=row["maintain_end"],
+        backup_policy=row["backup_policy"],
+        template_id=row["template_id"],
+        enterprise_project_id=row["enterprise_project_id"],
+        enterprise_project_name=row["enterprise_project_name"],
+        user_id=row["user_id"],
+        user_name=row["user_name"],
+        created_at=from_ms(row["created_at"]),
+        updated_at=from_ms(row["updated_at"]),
+        launched_at=from_ms(row["launched_at"]),
+        fail_reason=row["fail_reason"],
+        used_memory=MiB(row["used_memory"]),
+        password_state=PasswordState(row["password_failures"], from_ms(row["password_locked_until"])),
+    )
+
+
+def _node_row(node: Node) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "instance_id": node.instance_id,
+        "shard": node.shard,
+        "ordinal": node.ordinal,
+        "address": node.address,
+        "port": node.port,
+        "zone": node.zone,
+        "role": node.role.value,
+        "active": node.active,
+    }
+
+
+def _node(row: Any) -> Node:
+    return Node(
+        id=row["id"],
+        instance_id=row["instance_id"],
+        shard=row["shard"],
+        ordinal=row["ordinal"],
+        address=row["address"],
+        port=row["port"],
+        zone=row["zone"],
+        role=Role(row["role"]),
+        active=row["active"],
+    )

@@ -1,0 +1,68 @@
+"""Put another tenant password into force, or none.
+
+Before: the instance is RUNNING with the task `modify`; the job carries the new password sealed. After: every node
+takes the new one and the record has it. If a node refuses: all nodes have the old one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from cachestead.domain.instances import Event, Instance, advance
+from cachestead.domain.jobs import Job
+from cachestead.engine import live
+from cachestead.engine.acl import NodeUsers
+from cachestead.store import instances as store
+from cachestead.workflows.machinery import client_of, engine_of, users_of
+from cachestead.workflows.workflow import Step, StepContext, Workflow
+
+
+async def set_on_nodes(ctx: StepContext) -> None:
+    """Every node takes the new password, at once; open connections stay."""
+    free = bool(ctx.job.params["no_password_access"])
+    new = ctx.machinery.vault.open(ctx.job.params["sealed"])["password"]
+    users = users_of(ctx.machinery.vault, ctx.instance)
+    await _apply(ctx, replace(users, tenant_password=None if free else new))
+
+
+async def set_back(ctx: StepContext) -> None:
+    """Every node takes the password on record."""
+    await _apply(ctx, users_of(ctx.machinery.vault, ctx.instance))
+
+
+async def _apply(ctx: StepContext, users: NodeUsers) -> None:
+    engine = engine_of(ctx.machinery, ctx.instance)
+    await asyncio.gather(
+        *(live.set_users(client_of(ctx.machinery, ctx.instance, node), users, engine) for node in ctx.instance.nodes)
+    )
+
+
+async def save_password(ctx: StepContext) -> None:
+    """The record has the new password: from here on a restart starts with it."""
+    vault = ctx.machinery.vault
+    new = vault.open(ctx.job.params["sealed"])["password"]
+    sealed = vault.seal({**vault.open(ctx.instance.secrets), "password": new})
+    free = bool(ctx.job.params["no_password_access"])
+    async with ctx.machinery.database.writing() as tx:
+        await store.edit_instance(tx, ctx.instance.id, secrets=sealed, no_password_access=free)
+
+
+def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
+    return advance(instance, Event.CHANGE_DONE, at)
+
+
+def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
+    return advance(instance, Event.CHANGE_FAILED, at)
+
+
+CHANGE_PASSWORD = Workflow(
+    "change-password",
+    job_type="modifyPasswordJob",
+    steps=(Step(set_on_nodes, undo=set_back), Step(save_password)),
+    succeed=_succeed,
+    fail=_fail,
+    task="modify",
+    lock="modify",
+)

@@ -1,0 +1,79 @@
+"""Let an instance's nodes listen on another port.
+
+Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only, replicas
+follow their master there, the Sentinels watch it there, and the record has it. No data is lost, connections are.
+If it fails: every node is back on the port of the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from cachestead.domain.instances import Event, Instance, advance
+from cachestead.domain.jobs import Job
+from cachestead.engine import live, replication
+from cachestead.engine.addresses import NodeAddress
+from cachestead.store import instances as store
+from cachestead.workflows.machinery import client_at, master_of
+from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
+from cachestead.workflows.workflow import Step, StepContext, Workflow
+
+
+async def move_nodes(ctx: StepContext) -> None:
+    """Every node listens on the new port, wherever it listened before."""
+    await _move(ctx, int(ctx.job.params["port"]))
+
+
+async def move_back(ctx: StepContext) -> None:
+    """Every node listens on the port of the record."""
+    await _move(ctx, ctx.instance.port)
+
+
+async def _move(ctx: StepContext, port: int) -> None:
+    ports = {ctx.instance.port, int(ctx.job.params["port"])}
+    for node in ctx.instance.nodes:
+        there = NodeAddress(node.address, port)
+        candidates = [client_at(ctx.machinery, ctx.instance, NodeAddress(node.address, one)) for one in sorted(ports)]
+        await live.ensure_port(candidates, port)
+        for one in ports - {port}:
+            await ctx.machinery.connections.forget(NodeAddress(node.address, one))
+        if node.id != master_of(ctx.instance).id:
+            master = NodeAddress(master_of(ctx.instance).address, port)
+            await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
+
+
+async def save_port(ctx: StepContext) -> None:
+    """The record has the new port."""
+    port = int(ctx.job.params["port"])
+    async with ctx.machinery.database.writing() as tx:
+        await store.edit_instance(tx, ctx.instance.id, port=port)
+        for node in ctx.instance.nodes:
+            await store.save_node(tx, replace(node, port=port))
+
+
+def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
+    return advance(instance, Event.CHANGE_DONE, at)
+
+
+def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
+    return advance(instance, Event.CHANGE_FAILED, at)
+
+
+CHANGE_PORT = Workflow(
+    "change-port",
+    job_type="modifyPortJob",
+    steps=(
+        Step(unwatch_instance, undo=watch_instance),
+        Step(move_nodes, undo=move_back),
+        Step(save_port),
+        Step(await_replication),
+        Step(open_endpoint),
+        Step(watch_instance),
+        Step(verify),
+    ),
+    succeed=_succeed,
+    fail=_fail,
+    task="UpdatePort",
+    lock="UpdatePort",
+)

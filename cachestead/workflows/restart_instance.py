@@ -1,0 +1,77 @@
+"""Restart an instance's nodes, with other names for commands if that was asked.
+
+Before: the record is RESTARTING. After: every node runs with the configuration of the record, in the role it had.
+What was not persisted is gone, as the reference says. The Sentinels look away meanwhile, so that nobody takes a
+restart for a loss. If it fails: ERROR, and the health reconciler goes on trying to bring the nodes up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from cachestead.domain.instances import Event, Instance, advance
+from cachestead.domain.jobs import Job
+from cachestead.store import instances as store
+from cachestead.workflows.machinery import address_of, master_of, replicas_of
+from cachestead.workflows.steps import (
+    await_replication,
+    open_endpoint,
+    start_nodes,
+    unwatch_instance,
+    verify,
+    watch_instance,
+)
+from cachestead.workflows.workflow import Step, StepContext, Workflow
+
+
+async def stop_nodes(ctx: StepContext) -> None:
+    """No node runs: replicas first, for a master that ends before them has nobody to send the last writes to."""
+    runtime = ctx.machinery.runtime
+    stop = runtime.stop_node if ctx.job.params.get("graceful") else runtime.kill_node
+    await asyncio.gather(*(stop(node.id) for node in replicas_of(ctx.instance)))
+    await stop(master_of(ctx.instance).id)
+    for node in ctx.instance.nodes:
+        await ctx.machinery.connections.forget(address_of(node))
+
+
+async def save_new_names(ctx: StepContext) -> None:
+    """The record has the new names, which the next start puts into force."""
+    async with ctx.machinery.database.writing() as tx:
+        await store.edit_instance(tx, ctx.instance.id, rename_commands=ctx.job.params["renames"])
+
+
+def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
+    nodes = tuple(replace(node, active=True) for node in instance.nodes)
+    return replace(advance(instance, Event.CHANGE_DONE, at), nodes=nodes, fail_reason=None)
+
+
+def _fail(instance: Instance, reason: str, at: datetime) -> Instance:
+    return replace(advance(instance, Event.CHANGE_FAILED, at), fail_reason=reason)
+
+
+_START = (
+    Step(start_nodes),
+    Step(await_replication),
+    Step(open_endpoint),
+    Step(watch_instance),
+    Step(verify),
+)
+
+RESTART_INSTANCE = Workflow(
+    "restart-instance",
+    job_type="restartInstanceJob",
+    steps=(Step(unwatch_instance), Step(stop_nodes), *_START),
+    succeed=_succeed,
+    fail=_fail,
+)
+
+RENAME_COMMANDS = Workflow(
+    "rename-commands",
+    job_type="renameCommandsJob",
+    steps=(Step(unwatch_instance), Step(stop_nodes), Step(save_new_names), *_START),
+    succeed=_succeed,
+    fail=_fail,
+    task="RenameCommands",
+)

@@ -1,0 +1,227 @@
+"""Runs workflows durably.
+
+A job row says what is to be done; the DBOS workflow of the same id does it, each step and each undo a checkpoint.
+First run, retry and recovery take one road: a loop starts whatever job is not final, and starting one that already
+runs or ran is harmless. The last transaction saves the instance and the job together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from cachestead.domain.instances import Instance
+from cachestead.domain.jobs import Job, JobStatus
+from cachestead.store import instances as instance_store
+from cachestead.store import jobs as job_store
+from cachestead.store.database import Database, Tx
+from cachestead.workflows.machinery import Machinery
+from cachestead.workflows.workflow import Step, StepContext, Workflow
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 5.0
+"""Pause between two looks at the jobs when nobody nudges."""
+
+
+
+class Runner:
+    """Starts and runs jobs. One per process: DBOS is."""
+
+    def __init__(
+        self, machinery: Machinery, workflows: Sequence[Workflow], dbos: DBOSConfig, *, at_once: int
+    ) -> None:
+        self._machinery = machinery
+        self._database: Database = machinery.database
+        self._workflows = {workflow.name: workflow for workflow in workflows}
+        self._slots = asyncio.Semaphore(at_once)
+        self._started: set[str] = set()
+        self._nudged = asyncio.Event()
+        self._finished: dict[str, asyncio.Event] = {}
+        self._loop: asyncio.Task[None] | None = None
+        DBOS(config=dbos)
+        self._workflow = DBOS.workflow(name="job")(self._run_job)
+
+    async def start(self) -> None:
+        """Continue what was interrupted, and begin to look for jobs."""
+        DBOS.launch()
+        self._loop = asyncio.create_task(self._keep_starting(), name="job starter")
+
+    def nudge(self) -> None:
+        """There may be new jobs."""
+        self._nudged.set()
+
+    async def wait(self, job_id: str, seconds: float) -> Job | None:
+        """The job once it is final, or None if it is not by then."""
+        finished = self._finished.setdefault(job_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(seconds):
+                await finished.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._finished.pop(job_id, None)
+        return await self._job(job_id)
+
+    @property
+    def running(self) -> int:
+        """How many jobs were started and have not ended."""
+        return len(self._started)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Start nothing more and wait for what runs, for a while; what is left continues at the next start."""
+        if self._loop:
+            self._loop.cancel()
+        try:
+            async with asyncio.timeout(grace_seconds):
+                while self._started:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.info("stopping with jobs under way", jobs=len(self._started))
+
+    async def _keep_starting(self) -> None:
+        while True:
+            self._nudged.clear()
+            try:
+                await self._start_waiting()
+            except Exception:
+                log.exception("looking for jobs failed")
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._nudged.wait()
+            except TimeoutError:
+                continue
+
+    async def _start_waiting(self) -> None:
+        async with self._database.reading() as tx:
+            waiting = await job_store.list_any_unfinished(tx)
+        for job in waiting:
+            if job.id not in self._started:
+                self._started.add(job.id)
+                with SetWorkflowID(job.id):
+                    await DBOS.start_workflow_async(self._workflow, job.id)
+
+    async def _run_job(self, job_id: str) -> None:
+        """The DBOS workflow."""
+        self._started.add(job_id)
+        try:
+            async with self._slots:
+                await self._run_steps(job_id)
+        finally:
+            self._started.discard(job_id)
+            if job_id in self._finished:
+                self._finished[job_id].set()
+
+    async def _run_steps(self, job_id: str) -> None:
+        kind = await self._checkpoint("begin", self._begin, job_id)
+        if kind is None:
+            return
+        workflow = self._workflows[kind]
+        for index, step in enumerate(workflow.steps):
+            reason = await self._checkpoint(step.name, self._do, job_id, index)
+            if reason is not None:
+                await self._give_up(job_id, workflow, index, reason)
+                return
+        await self._checkpoint("succeed", self._succeed, job_id)
+
+    async def _give_up(self, job_id: str, workflow: Workflow, failed_at: int, reason: str) -> None:
+        for index in range(failed_at, -1, -1):
+            step = workflow.steps[index]
+            if step.undo:
+                await self._checkpoint(f"undo {step.name}", self._undo, job_id, index)
+        await self._checkpoint("fail", self._fail, job_id, reason)
+
+    async def _checkpoint(self, name: str, act: Any, *args: Any) -> Any:
+        return await DBOS.run_step_async({"name": name}, act, *args)
+
+    async def _begin(self, job_id: str) -> str | None:
+        """The kind of the job, which is RUNNING now; None if there is nothing left to do."""
+        job = await self._job(job_id)
+        if job is None or job.status.is_final or job.kind not in self._workflows:
+            return None
+        await self._save_job(replace(job, status=JobStatus.RUNNING, updated_at=self._machinery.now()))
+        return job.kind
+
+    async def _do(self, job_id: str, index: int) -> str | None:
+        """Run a step; the sentence of what went wrong, or None. Failures are values, so that they can be kept."""
+        ctx, workflow = await self._context(job_id)
+        step = workflow.steps[index]
+        progress = index * 100 // len(workflow.steps)
+        await self._save_job(replace(ctx.job, step=step.name, progress=progress, updated_at=self._machinery.now()))
+        log.debug("step", job=job_id, step=step.name, instance=ctx.instance.id)
+        try:
+            await step.run(ctx)
+        except Exception as failure:
+            log.warning("step failed", job=job_id, step=step.name, instance=ctx.instance.id, reason=str(failure))
+            return f"{step.name}: {failure or type(failure).__name__}"
+        return None
+
+    async def _undo(self, job_id: str, index: int) -> None:
+        ctx, workflow = await self._context(job_id)
+        step: Step = workflow.steps[index]
+        assert step.undo is not None
+        try:
+            await step.undo(ctx)
+        except Exception:
+            # The rest is undone all the same; what stays behind is found by the orphan reconciler.
+            log.exception("undo failed", job=job_id, step=step.name, instance=ctx.instance.id)
+
+    async def _succeed(self, job_id: str) -> None:
+        async with self._database.writing() as tx:
+            job, instance, workflow = await self._load(tx, job_id, instance_store.lock_any_instance)
+            if job.status.is_final:
+                return
+            now = self._machinery.now()
+            after = replace(workflow.succeed(instance, job, now), task=None, updated_at=now)
+            await self._save_end(tx, instance, after)
+            done = replace(job, status=JobStatus.SUCCESS, progress=100, step=None, updated_at=now, ended_at=now)
+            await job_store.save_job(tx, done)
+        log.info("job done", job=job_id, kind=job.kind, instance=instance.id, state=after.state)
+
+    async def _fail(self, job_id: str, reason: str) -> None:
+        async with self._database.writing() as tx:
+            job, instance, workflow = await self._load(tx, job_id, instance_store.lock_any_instance)
+            if job.status.is_final:
+                return
+            now = self._machinery.now()
+            after = replace(workflow.fail(instance, reason, now), task=None, updated_at=now)
+            await self._save_end(tx, instance, after)
+            failed = replace(job, status=JobStatus.FAIL, fail_reason=reason, updated_at=now, ended_at=now)
+            await job_store.save_job(tx, failed)
+        log.warning("job failed", job=job_id, kind=job.kind, instance=instance.id, reason=reason)
+
+    @staticmethod
+    async def _save_end(tx: Tx, before: Instance, after: Instance) -> None:
+        await instance_store.save_instance(tx, after)
+        for old, new in zip(before.nodes, after.nodes, strict=False):
+            if old != new:
+                await instance_store.save_node(tx, new)
+
+    async def _context(self, job_id: str) -> tuple[StepContext, Workflow]:
+        async with self._database.reading() as tx:
+            job, instance, workflow = await self._load(tx, job_id, instance_store.find_any_instance)
+        return StepContext(self._machinery, instance, job), workflow
+
+    async def _load(
+        self, tx: Tx, job_id: str, read: Callable[[Tx, str], Awaitable[Instance | None]]
+    ) -> tuple[Job, Instance, Workflow]:
+        job = await job_store.find_any_job(tx, job_id)
+        assert job is not None, "a job's record outlives its workflow"
+        instance = await read(tx, job.instance_id or "")
+        assert instance is not None, "an instance's record is kept for good"
+        return job, instance, self._workflows[job.kind]
+
+    async def _job(self, job_id: str) -> Job | None:
+        async with self._database.reading() as tx:
+            return await job_store.find_any_job(tx, job_id)
+
+    async def _save_job(self, job: Job) -> None:
+        async with self._database.writing() as tx:
+            await job_store.save_job(tx, job)
+
+

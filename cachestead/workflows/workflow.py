@@ -1,0 +1,58 @@
+"""What a workflow is: steps in order, each with its undo, on one instance.
+
+A step may run twice, so it looks first and does what is missing. What its end means for the record is a pure
+function (`succeed`, `fail`), saved together with the job by the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cachestead.domain.instances import Instance
+from cachestead.domain.jobs import Job
+from cachestead.workflows.machinery import Machinery
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step works with: the instance as it is on record now, its job, and the machinery."""
+
+    machinery: Machinery
+    instance: Instance
+    job: Job
+
+
+StepFunction = Callable[[StepContext], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step and how to take it back. The undo must do for a step that stopped half-way."""
+
+    run: StepFunction
+    undo: StepFunction | None = None
+
+    @property
+    def name(self) -> str:
+        """The step's name in jobs and logs."""
+        return self.run.__name__
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A kind of long work."""
+
+    name: str
+    job_type: str
+    """`job_type` of section 4.12.3."""
+    steps: tuple[Step, ...]
+    succeed: Callable[[Instance, Job, datetime], Instance]
+    """The instance after all steps."""
+    fail: Callable[[Instance, str, datetime], Instance]
+    """The instance after a failure, its steps undone."""
+    task: str | None = None
+    """Its name in the background task list; None is not listed."""
+    lock: str | None = None
+    """The instance's `task` while this runs, for work that has no state of its own."""

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis.asyncio as redis
+from real_engines import ADMIN_SECRET, REPLICA_SECRET, Machine
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from cachestead.domain.instances import Mode
+from cachestead.engine.acl import NodeUsers, refused_commands, set_user_arguments, tenant_rules, user_lines
+from cachestead.engine.catalogue import Engine
+from cachestead.engine.live import set_users
+
+VERSIONS = ("3.0", "4.0", "5.0", "6.0", "7.0")
+REFUSED = (
+    "REPLICAOF NO ONE", "SLAVEOF NO ONE", "FAILOVER", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0", "MODULE LIST",
+    "CONFIG SET maxmemory 0", "CONFIG REWRITE", "CONFIG RESETSTAT", "ACL SETUSER x on", "ACL DELUSER cachestead",
+    "ACL LOAD", "ACL SAVE", "BGSAVE", "SAVE", "BGREWRITEAOF", "MIGRATE h 1 k 0 1", "SYNC", "PSYNC ? -1",
+    "CLUSTER MEET 127.0.0.1 1", "CLUSTER RESET", "CLUSTER FAILOVER",
+)  # fmt: skip
+ALLOWED = (
+    "PING", "SET a 1", "GET a", "CONFIG GET maxmemory", "COMMAND", "INFO", "CLIENT LIST", "ACL WHOAMI",
+    "PUBLISH news hello", "PUBLISH __keyspace@0__:a set", "PUBLISH _ x", "PUBLISH __sentinel x", "FLUSHALL",
+    "SELECT 255", "SLOWLOG GET", "MONITOR",
+)  # fmt: skip
+
+
+def users_of(version: str, mode: Mode, **changes: object) -> NodeUsers:
+    return replace(NodeUsers(version, mode, ADMIN_SECRET, REPLICA_SECRET, "tenant-Passw0rd"), **changes)
+
+
+@pytest.mark.parametrize("command", REFUSED)
+async def test_tenant_is_refused_what_would_take_the_node_away(refusing: redis.Redis, command: str):
+    # NOPERM, or the engine's own lock on DEBUG and MODULE, which it looks at first.
+    with pytest.raises(ResponseError):
+        await refusing.execute_command(*command.split())
+
+
+@pytest.fixture
+async def refusing(machine: Machine) -> redis.Redis:
+    await machine.start(11)
+    return machine.tenant(machine.node(11).address)
+
+
+async def test_tenant_may_do_what_clients_do(machine: Machine):
+    await machine.start(11)
+    for command in ALLOWED:
+        tenant = machine.tenant(machine.node(11).address)
+        await tenant.execute_command(*command.split())
+
+
+async def test_tenant_may_speak_resp3_and_subscribe_to_patterns(machine: Machine):
+    await machine.start(11)
+    tenant = machine.tenant(machine.node(11).address, protocol=3)
+    assert (await tenant.execute_command("HELLO", 3))["proto"] == 3
+    async with tenant.pubsub() as channel:
+        await channel.psubscribe("news*")
+        assert (await channel.get_message(timeout=2))["type"] == "psubscribe"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("PUBLISH", "__sentinel__:hello", "127.0.0.1,1,x,1,name,127.0.0.1,1,1"),
+        ("EVAL", "return redis.call('publish', '__sentinel__:hello', 'x')", 0),
+    ],
+    ids=["directly", "from a script"],
+)
+async def test_tenant_cannot_speak_to_sentinels(machine: Machine, how: tuple[object, ...]):
+    await machine.start(11)
+    tenant = machine.tenant(machine.node(11).address)
+    with pytest.raises(ResponseError, match="channel"):
+        await tenant.execute_command(*how)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mode", Mode)
+async def test_engine_takes_the_rules_of_every_version_and_type(machine: Machine, version: str, mode: Mode):
+    machine.users = users_of(version, mode)
+    admin = await machine.start(11)
+    assert await admin.execute_command("ACL WHOAMI") == "cachestead"
+    for arguments in set_user_arguments(machine.users, machine.engine):
+        await admin.execute_command("ACL SETUSER", *arguments)
+
+
+async def test_each_command_of_the_table_is_refused(machine: Machine):
+    machine.users = users_of("7.0", Mode.HA)
+    admin = await machine.start(11)
+    known = {name.lower() for name in await admin.execute_command("COMMAND LIST")}
+    for command in refused_commands("7.0", Mode.HA):
+        command = {"module": "module|list"}.get(command, command)
+        if command in known:
+            assert "no permissions" in await dry_run(admin, command), command
+
+
+async def dry_run(admin: redis.Redis, command: str) -> str:
+    """What the rules say to the tenant's command, with as many arguments as it wants."""
+    for count in range(8):
+        try:
+            answer = await admin.execute_command("ACL DRYRUN", "default", *command.split("|"), *["1"] * count)
+        except ResponseError as error:
+            if "wrong number of arguments" not in str(error):
+                raise
+        else:
+            return str(answer).lower()
+    raise AssertionError(command)
+
+
+async def test_replica_secret_is_worth_nothing_but_replication(machine: Machine):
+    await machine.start(11)
+    tenant = machine.tenant(machine.node(11).address)
+    readable = await tenant.config_get("master*")
+    thief = machine.tenant(
+        machine.node(11).address, username=readable["masteruser"], password=readable["masterauth"]
+    )
+    assert readable["masterauth"] == REPLICA_SECRET
+    for command in ("GET a", "SET a 1", "CONFIG GET *", "ACL LIST", "INFO", "REPLICAOF NO ONE", "PUBLISH a b"):
+        with pytest.raises(NoPermissionError):
+            await thief.execute_command(*command.split())
+    with pytest.raises(AuthenticationError):
+        await machine.tenant(
+            machine.node(11).address, username="cachestead", password=REPLICA_SECRET
+        ).execute_command("PING")
+
+
+async def test_tenant_password_changes_on_a_running_node(machine: Machine):
+    admin = await machine.start(11)
+    changed = replace(machine.users, tenant_password="another-Passw0rd")
+    await set_users(admin, changed, machine.engine)
+    await set_users(admin, changed, machine.engine)
+    with pytest.raises(AuthenticationError):
+        await machine.tenant(machine.node(11).address).ping()
+    assert await machine.tenant(machine.node(11).address, password="another-Passw0rd").ping()
+
+
+async def test_without_a_password_everybody_is_the_tenant(machine: Machine):
+    admin = await machine.start(11)
+    await set_users(admin, replace(machine.users, tenant_password=None), machine.engine)
+    tenant = machine.tenant(machine.node(11).address, password=None)
+    assert await tenant.ping()
+    with pytest.raises(NoPermissionError):
+        await tenant.execute_command("CONFIG", "SET", "maxmemory", "0")
+
+
+async def test_read_only_refuses_writes_and_answers_reads(machine: Machine):
+    admin = await machine.start(11)
+    await set_users(admin, replace(machine.users, read_only=True), machine.engine)
+    tenant = machine.tenant(machine.node(11).address)
+    assert await tenant.get("a") is None
+    with pytest.raises(NoPermissionError):
+        await tenant.set("a", 1)
+
+
+def test_no_password_is_written_in_clear(engine: Engine):
+    text = "\n".join(user_lines(users_of("7.0", Mode.HA), engine))
+    assert not any(secret in text for secret in (ADMIN_SECRET, REPLICA_SECRET, "tenant-Passw0rd"))
+
+
+def test_redis_6_gets_containers_taken_and_the_rest_given_back():
+    six = Engine(Path("redis-server"), "redis", (6, 2, 14), "path")
+    rules = tenant_rules(users_of("6.0", Mode.HA), six)
+    assert "+config|get" in rules
+    assert rules.index("-config") < rules.index("+config|get")
+    assert not any(rule.startswith("-") and "|" in rule for rule in rules)
+    assert not any("(" in rule for rule in rules)
+    assert "+config|set" not in rules
