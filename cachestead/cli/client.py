@@ -1,0 +1,173 @@
+"""The HTTP API as the commands use it: one method for each call, answers as the reference has them.
+
+Logs in with user and password for a token, at the first call. A refusal becomes `Refused` with the documented code
+and sentence; an unreachable service a sentence that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from cachestead.cli.connection import Connection
+from cachestead.cli.failures import CommandFailed
+from cachestead.cli.release import find_release
+
+Json = dict[str, Any]
+PAGE = 200
+
+
+class Refused(CommandFailed):
+    """The service answered with an error."""
+
+    def __init__(self, status: int, code: str, message: str, detail: str | None, request_id: str | None) -> None:
+        self.status = status
+        self.code = code
+        sentence = f"{code}: {message}" + (f" ({detail})" if detail else "")
+        super().__init__(sentence, advice=f"Request {request_id} in the service's log." if request_id else None)
+
+
+class Client:
+    """A session with the service; use it with `with`."""
+
+    def __init__(self, connection: Connection, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.connection = connection
+        self._token: str | None = None
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(60, connect=5),
+            headers={"User-Agent": f"cachestead-cli/{find_release()}"},
+            transport=transport,
+            trust_env=False,  # proxies of the environment are for the internet, and tokens are not for them
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def create_instance(self, body: Json) -> list[Json]:
+        """Ids and names of the instances that are being created."""
+        answer = self._project("POST", "/instances", body)
+        return list(answer["instances"])
+
+    def list_instances(self, **filters: str) -> Iterator[Json]:
+        """Every instance that matches, page by page, failed ones included."""
+        offset = 0
+        while True:
+            page = self._project(
+                "GET", "/instances", query={"include_failure": "true", "offset": offset, "limit": PAGE, **filters}
+            )
+            yield from page["instances"]
+            offset += PAGE
+            if len(page["instances"]) < PAGE:
+                return
+
+    def show_instance(self, instance: str) -> Json:
+        """One instance; `Refused` with status 404 where there is none."""
+        return self._project("GET", f"/instances/{instance}")
+
+    def find_instance(self, instance: str) -> Json | None:
+        """One instance, or None."""
+        try:
+            return self.show_instance(instance)
+        except Refused as exc:
+            if exc.status == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    def update_instance(self, instance: str, body: Json) -> None:
+        """Change what can be changed without work on the nodes."""
+        self._project("PUT", f"/instances/{instance}", body)
+
+    def delete_single_instance(self, instance: str) -> None:
+        """Begin to delete an instance."""
+        self._project("DELETE", f"/instances/{instance}")
+
+    def restart_or_flush_instances(self, instances: list[str], action: str) -> list[Json]:
+        """Begin to restart instances or to clear their data; a result for each."""
+        answer = self._project("PUT", "/instances/status", {"instances": instances, "action": action})
+        return list(answer.get("results") or [])
+
+    def reset_password(self, instance: str, new_password: str | None) -> Json:
+        """Set another password, or none at all."""
+        free = {"no_password_access": True}
+        body = free if new_password is None else {"new_password": new_password, "no_password_access": False}
+        return self._project("POST", f"/instances/{instance}/password/reset", body)
+
+    def list_background_tasks(self, instance: str, limit: int = 10) -> list[Json]:
+        """Tasks of an instance, the newest first."""
+        answer = self._project("GET", f"/instances/{instance}/tasks", query={"offset": 0, "limit": limit})
+        return list(answer.get("tasks") or [])
+
+    def show_background_task_progress(self, instance: str, task: str) -> Json:
+        """How far a task is."""
+        return self._project("GET", f"/instances/{instance}/tasks/{task}/progress")
+
+    def show_job_info(self, job: str) -> Json:
+        """State of a job."""
+        return self._project("GET", f"/jobs/{job}")
+
+    def list_flavors(self, **filters: str) -> list[Json]:
+        """Flavors that match."""
+        return list(self._project("GET", "/flavors", query=filters)["flavors"])
+
+    def list_available_zones(self) -> list[Json]:
+        """Availability zones of the region."""
+        return list(self._call("GET", f"{self.connection.endpoint}/v2/available-zones")["available_zones"])
+
+    def show_quota_of_tenant(self) -> list[Json]:
+        """Limits of the project and what is used."""
+        return list(self._project("GET", "/quota")["quotas"]["resources"])
+
+    def _project(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
+        base = f"{self.connection.endpoint}/v2/{self.connection.project_id}"
+        return self._call(method, base + path, body, query)
+
+    def _call(self, method: str, url: str, body: Json | None = None, query: Json | None = None) -> Json:
+        if self._token is None:
+            self._token = self._log_in()
+        answer = self._send(method, url, body, query, {"X-Auth-Token": self._token})
+        return dict(answer.json()) if answer.content else {}
+
+    def _log_in(self) -> str:
+        here = self.connection
+        user = {"name": here.user, "password": here.password, "domain": {"name": here.domain}}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        body = {"auth": {"identity": identity, "scope": {"project": {"id": here.project_id}}}}
+        return self._send("POST", f"{here.iam_endpoint}/v3/auth/tokens", body).headers["X-Subject-Token"]
+
+    def _send(
+        self, method: str, url: str, body: Json | None, query: Json | None = None, headers: Json | None = None
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, url, json=body, params=query, headers=headers)
+        except httpx.ConnectError as exc:
+            raise CommandFailed(
+                f"No service answers at {self.connection.endpoint}.",
+                advice="`cachestead up` starts one; `cachestead doctor` looks for what is wrong.",
+            ) from exc
+        except httpx.HTTPError as exc:
+            raise CommandFailed(f"The service did not answer {method} {url}: {exc}.") from exc
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer
+
+
+def _refusal(answer: httpx.Response) -> Refused:
+    request_id = answer.headers.get("X-Request-Id")
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        body = {}
+    nested = body.get("error") if isinstance(body.get("error"), dict) else {}
+    code = body.get("error_code") or (nested or {}).get("code") or f"HTTP {answer.status_code}"
+    message = body.get("error_msg") or (nested or {}).get("message") or answer.reason_phrase
+    return Refused(answer.status_code, str(code), str(message), body.get("error_ext_msg"), request_id)

@@ -1,0 +1,45 @@
+"""`flavor …`: what can be created."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cachestead.cli.options import Config, DataDir, Output, OutputFormat, examples
+from cachestead.cli.printing import print_rows
+from cachestead.cli.session import open_client
+
+app = typer.Typer(no_args_is_help=True, help="Sizes and types that can be created.")
+
+COLUMNS = {
+    "spec_code": "FLAVOR",
+    "cache_mode": "TYPE",
+    "capacity": "GB",
+    "replica_count": "NODES",
+    "engine_version": "VERSIONS",
+    "cpu_type": "CPU",
+    "product_type": "EDITION",
+}
+
+
+@app.command("list", epilog=examples("cachestead flavor list --type ha --capacity 1"))
+def list_flavors(
+    mode: Annotated[str | None, typer.Option("--type", help="single, ha, …", show_default=False)] = None,
+    engine_version: Annotated[str | None, typer.Option(help="Redis version.", show_default=False)] = None,
+    capacity: Annotated[float | None, typer.Option(help="Memory, in GB.", show_default=False)] = None,
+    spec_code: Annotated[str | None, typer.Option(help="One flavor.", show_default=False)] = None,
+    output: OutputFormat = Output.TABLE,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """List flavors."""
+    filters = {
+        "cache_mode": mode,
+        "engine_version": engine_version,
+        "capacity": None if capacity is None else f"{capacity:g}",
+        "spec_code": spec_code,
+    }
+    with open_client(data_dir, config) as client:
+        found = client.list_flavors(**{key: value for key, value in filters.items() if value is not None})
+    print_rows(found, COLUMNS, output)

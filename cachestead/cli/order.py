@@ -1,0 +1,100 @@
+"""What `instance create` asks for when not everything was said: flavor, zones, network.
+
+Pure: it gets what the service offers and returns the body of the request. It checks nothing that the service
+checks, so that there is one place for rules and one wording of refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cachestead.cli.client import Json
+from cachestead.cli.connection import Connection
+from cachestead.cli.failures import CommandFailed
+
+_ARM = frozenset({"aarch64", "arm64"})
+
+
+@dataclass(frozen=True)
+class Order:
+    """An instance as it was asked for; None is "as usual"."""
+
+    name: str
+    mode: str = "ha"
+    engine_version: str = "7.0"
+    capacity: float = 0.125
+    flavor: str | None = None
+    replicas: int | None = None
+    zones: tuple[str, ...] = ()
+    count: int | None = None
+    port: int | None = None
+    private_ip: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    vpc_id: str | None = None
+    subnet_id: str | None = None
+
+
+def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
+    """The plainest flavor that the service offers for this order, for this kind of machine if it can be."""
+    processor = "aarch64" if machine in _ARM else "x86_64"
+    # What the API calls replica_count counts the master too.
+    replicas = order.replicas + 1 if order.replicas is not None else (1 if order.mode == "single" else 2)
+    fitting = [
+        flavor
+        for flavor in flavors
+        if (order.flavor is None and flavor.get("replica_count") == replicas)
+        or flavor["spec_code"] == order.flavor
+    ]
+    if not fitting:
+        raise CommandFailed(
+            f"The service has no flavor for {order.mode}, {order.capacity:g} GB, Redis {order.engine_version}"
+            + (f", {order.replicas} replicas" if order.replicas is not None else "")
+            + ".",
+            advice="`cachestead flavor list` shows what there is.",
+        )
+    return min(
+        fitting,
+        key=lambda flavor: (
+            flavor.get("cpu_type") != processor,
+            flavor.get("product_type") != "generic",
+            len(flavor["spec_code"]),
+        ),
+    )
+
+
+def choose_zones(order: Order, zones: Sequence[Json]) -> list[str]:
+    """The zones that were asked for, else the first with room: one for a single node, two otherwise."""
+    if order.zones:
+        return list(order.zones)
+    free = [str(zone["code"]) for zone in zones if zone.get("resource_availability") != "false"]
+    return free[: 1 if order.mode == "single" else 2]
+
+
+def build_body(order: Order, flavor: Json, zones: list[str], here: Connection, password: str | None) -> Json:
+    """The body of `POST …/instances`."""
+    vpc_id, subnet_id = order.vpc_id or here.vpc_id, order.subnet_id or here.subnet_id
+    if not vpc_id or not subnet_id:
+        raise CommandFailed("The network is not known: give --vpc-id and --subnet-id.")
+    body: Json = {
+        "name": order.name,
+        "engine": "Redis",
+        "engine_version": order.engine_version,
+        "capacity": order.capacity,
+        "spec_code": flavor["spec_code"],
+        "az_codes": zones,
+        "vpc_id": vpc_id,
+        "subnet_id": subnet_id,
+    }
+    body |= (
+        {"no_password_access": True} if password is None else {"password": password, "no_password_access": False}
+    )
+    wishes = {
+        "instance_num": order.count,
+        "port": order.port,
+        "private_ip": order.private_ip,
+        "description": order.description,
+        "tags": [{"key": key, "value": value} for key, value in order.tags.items()] or None,
+    }
+    return body | {key: value for key, value in wishes.items() if value is not None}
