@@ -7,24 +7,21 @@ import contextlib
 import fcntl
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import structlog
 import uvicorn
 import uvloop
 
 from cachestead import bootstrap
-from cachestead.engine.catalogue import Choice, Engine, find_engines
+from cachestead.engine import catalogue
+from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
 from cachestead.identity.secrets import Vault
 from cachestead.reconcilers.loop import Loop
-from cachestead.runtime.process.addresses import is_free
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.settings import LogSettings, Settings
 from cachestead.store import facts
@@ -211,28 +208,6 @@ def stop_nodes(settings: Settings) -> int:
         return asyncio.run(stop())
 
 
-@dataclass(frozen=True)
-class MachineFindings:
-    """What `cachestead doctor` found."""
-
-    engines: tuple[Engine, ...]
-    choices: tuple[Choice, ...]
-    memory_mb: int
-    promisable_mb: int
-    loopback_works: bool
-    """Whether addresses of the region's subnet can be bound."""
-    open_files: int
-
-
-def find_engines_and_machine(settings: Settings) -> MachineFindings:
-    """Look at this machine."""
-    catalogue = find_engines(settings.engine)
-    first = settings.region.subnet_cidr.split("/")[0].rsplit(".", 1)[0] + ".250"
-    return MachineFindings(
-        engines=catalogue.engines,
-        choices=tuple(catalogue.describe()),
-        memory_mb=psutil.virtual_memory().total // (1024 * 1024),
-        promisable_mb=bootstrap.promisable_memory(settings.capacity),
-        loopback_works=is_free(first, 0),
-        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-    )
+def find_engines(settings: Settings) -> list[Choice]:
+    """What serves each DCS version on this machine."""
+    return catalogue.find_engines(settings.engine).describe()

@@ -35,11 +35,13 @@ def read_compact_time(text: str | None, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        if len(text) != 14:  # strptime takes fewer digits, the reference does not
-            raise ValueError
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        # strptime takes fewer digits, the reference does not
+        at = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC) if len(text) == 14 else None
     except ValueError:
-        raise errors.InvalidParameter(f"{name}: yyyyMMddHHmmss", name=name) from None
+        at = None
+    if at is None:
+        raise errors.InvalidParameter(f"{name}: yyyyMMddHHmmss", name=name)
+    return at
 
 
 def read_flag(text: str | None, name: str) -> bool:

@@ -34,10 +34,11 @@ class Healing:
 def plan_healing(instance: Instance, seen: Mapping[str, NodeSeen], watched: str | None) -> Healing:
     """The plan for an instance that no workflow holds. `watched` is the master by the Sentinels, if they know one.
 
-    Sentinels decide who is master. Only where they know nothing (they, too, were down) does an engine's own word
-    count, and at last the record.
+    A node becomes master only by a Sentinel's word, and knows it before the Sentinels say so: where just one node
+    is master, that is the one. Between two, and where none answers, the Sentinels' word counts, and at last the
+    record.
     """
-    master = watched or _own_word(instance, seen) or _recorded(instance)
+    master = _own_word(instance, seen) or watched or _recorded(instance)
     down = [node.id for node in instance.nodes if not seen[node.id].running]
     serving = seen[master].role is Role.MASTER
     if master not in down:

@@ -94,13 +94,17 @@ class Sentinels:
         return await self._of_first(lambda client: _replicas(client, name))
 
     async def wait_ready(self, name: str, replicas: int, seconds: float) -> None:
-        """Every Sentinel knows the other ones and this many healthy replicas: a failover would now succeed."""
+        """Every Sentinel knows this many healthy replicas: a failover that one is asked for would now succeed.
+
+        They find each other by themselves within two seconds; only a failover that nobody asks for needs that.
+        """
         await asyncio.gather(*(self._wait_ready(client, name, replicas, seconds) for client in self._clients))
 
     async def fail_over(self, name: str, seconds: float = 5.0) -> None:
-        """A Sentinel has begun to fail over; one that is under way counts.
+        """A Sentinel has begun to fail over.
 
-        Sentinels that see no good replica yet are asked again until the bound. Raises `FailoverFailed`.
+        One that sees no good replica yet, or still has an earlier failover under way, is asked again until the
+        bound. Raises `FailoverFailed`.
         """
         deadline, said = _now() + seconds, "no Sentinel answered"
         while _now() < deadline:
@@ -108,8 +112,6 @@ class Sentinels:
                 try:
                     await _ask(client, "FAILOVER", name)
                 except EngineRefused as refusal:
-                    if "INPROG" in str(refusal):
-                        return
                     said = str(refusal)
                 except EngineUnreachable:
                     continue
@@ -131,11 +133,10 @@ class Sentinels:
     async def _wait_ready(self, client: Client, name: str, replicas: int, seconds: float) -> None:
         deadline, seen = _now() + seconds, "nothing"
         while _now() < deadline:
-            others = int((await _ask(client, "MASTER", name))["num-other-sentinels"])
             healthy = [replica for replica in await _replicas(client, name) if replica.link_up]
-            if others >= len(self.nodes) - 1 and len(healthy) >= replicas:
+            if len(healthy) >= replicas:
                 return
-            seen = f"{others} other Sentinels and {len(healthy)} healthy replicas"
+            seen = f"{len(healthy)} healthy replicas"
             await asyncio.sleep(POLL_SECONDS)
         raise FailoverFailed(f"{address_of(client)} sees {seen} for {name} after {seconds:g} s")
 

@@ -91,10 +91,10 @@ class Health:
                 return
             async with self._machinery.database.reading() as tx:
                 instance = await store.find_instance_of_node(tx, node_id)
-            if instance is None or instance.task is not None or instance.state not in _HEALED:
+            if instance is None:
                 return
-            sightings = {one.id: one for one in await self._machinery.runtime.observe_nodes()}
-            await self._look_at(instance, sightings)
+            async with self._lock(instance.id):
+                await self._look_again(instance.id)
         except Exception:
             # The next pass looks again.
             log.exception("healing after an exit failed", node=node_id)
@@ -103,16 +103,30 @@ class Health:
         self, instance: Instance, sightings: dict[str, NodeSighting]
     ) -> tuple[Instance, MiB | None]:
         """Observe one instance and heal it; its used memory, if its master answered."""
-        lock = self._healing.setdefault(instance.id, asyncio.Lock())
+        lock = self._lock(instance.id)
         if lock.locked():
             return instance, None
-        async with lock, self._slots:
-            try:
-                return instance, await self._heal(instance, sightings)
-            except (EngineError, NodeNotStarted) as error:
-                log.warning("healing failed", instance=instance.id, reason=str(error))
-                await self._save(instance, instance.nodes, serving=False)
-                return instance, None
+        async with self._slots, lock:
+            return instance, await self._try_to_heal(instance, sightings)
+
+    async def _look_again(self, instance_id: str) -> None:
+        """The same after an exit, with the record as it is now."""
+        async with self._machinery.database.reading() as tx:
+            instance = await store.find_any_instance(tx, instance_id)
+        if instance and instance.task is None and instance.state in _HEALED:
+            sightings = {one.id: one for one in await self._machinery.runtime.observe_nodes()}
+            await self._try_to_heal(instance, sightings)
+
+    def _lock(self, instance_id: str) -> asyncio.Lock:
+        return self._healing.setdefault(instance_id, asyncio.Lock())
+
+    async def _try_to_heal(self, instance: Instance, sightings: dict[str, NodeSighting]) -> MiB | None:
+        try:
+            return await self._heal(instance, sightings)
+        except (EngineError, NodeNotStarted) as error:
+            log.warning("healing failed", instance=instance.id, reason=str(error))
+            await self._save(instance, instance.nodes, serving=False)
+            return None
 
     async def _heal(self, instance: Instance, sightings: dict[str, NodeSighting]) -> MiB | None:
         facts = dict(

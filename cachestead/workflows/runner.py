@@ -40,6 +40,8 @@ class Runner:
         self._workflows = {workflow.name: workflow for workflow in workflows}
         self._slots = asyncio.Semaphore(at_once)
         self._started: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._nudged = asyncio.Event()
         self._finished: dict[str, asyncio.Event] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -65,17 +67,15 @@ class Runner:
         finished = self._finished.setdefault(job_id, asyncio.Event())
         try:
             async with asyncio.timeout(seconds):
-                await finished.wait()
+                job = await self._job(job_id)
+                if job is None or not job.status.is_final:
+                    await finished.wait()
+                    job = await self._job(job_id)
         except TimeoutError:
             return None
         finally:
             self._finished.pop(job_id, None)
-        return await self._job(job_id)
-
-    @property
-    def running(self) -> int:
-        """How many jobs were started and have not ended."""
-        return len(self._started)
+        return job
 
     async def close(self, grace_seconds: float) -> None:
         """Start nothing more and wait for what runs, for a while; what is left continues at the next start."""
@@ -83,8 +83,7 @@ class Runner:
             self._loop.cancel()
         try:
             async with asyncio.timeout(grace_seconds):
-                while self._started:
-                    await asyncio.sleep(0.02)
+                await self._idle.wait()
         except TimeoutError:
             log.info("stopping with jobs under way", jobs=len(self._started))
 
@@ -106,20 +105,26 @@ class Runner:
             waiting = await job_store.list_any_unfinished(tx)
         for job in waiting:
             if job.id not in self._started:
-                self._started.add(job.id)
+                self._note_start(job.id)
                 with SetWorkflowID(job.id):
                     await DBOS.start_workflow_async(self._workflow, job.id)
 
     async def _run_job(self, job_id: str) -> None:
         """The DBOS workflow."""
-        self._started.add(job_id)
+        self._note_start(job_id)
         try:
             async with self._slots:
                 await self._run_steps(job_id)
         finally:
             self._started.discard(job_id)
+            if not self._started:
+                self._idle.set()
             if job_id in self._finished:
                 self._finished[job_id].set()
+
+    def _note_start(self, job_id: str) -> None:
+        self._started.add(job_id)
+        self._idle.clear()
 
     async def _run_steps(self, job_id: str) -> None:
         kind = await self._checkpoint("begin", self._begin, job_id)
@@ -160,7 +165,7 @@ class Runner:
         log.debug("step", job=job_id, step=step.name, instance=ctx.instance.id)
         try:
             await step.run(ctx)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the steps are undone and the job says so
             log.warning("step failed", job=job_id, step=step.name, instance=ctx.instance.id, reason=str(failure))
             return f"{step.name}: {failure or type(failure).__name__}"
         return None

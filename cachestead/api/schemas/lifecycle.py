@@ -20,7 +20,7 @@ from cachestead.operations.instances import Edit, Outcome
 
 def _finite(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("must be a number")
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError only
     number = float(value) if isinstance(value, str) and len(value) < 32 else value
     if isinstance(number, float) and not math.isfinite(number):
         raise ValueError("must be a finite number")
@@ -29,7 +29,7 @@ def _finite(value: Any) -> Any:
 
 def _not_flag(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("must not be true or false")
+        raise ValueError("must not be true or false")  # noqa: TRY004 - see above
     return value
 
 

@@ -35,7 +35,10 @@ async def list_background_task(
     begin_time: str | None = None,
     end_time: str | None = None,
 ) -> TasksOut:
-    """List an instance's background tasks, newest first. The reference's example writes `begin_time`; both are taken."""
+    """List an instance's background tasks, newest first.
+
+    The reference's example writes `begin_time` for `start_time`; both are taken.
+    """
     wanted = store.TaskFilter(
         instance_id,
         begun_from=read_compact_time(start_time or begin_time, "start_time"),

@@ -58,7 +58,10 @@ async def list_instances(
     ip: str | None = None,
     capacity: str | None = None,
 ) -> ListInstancesOut:
-    """List instances, newest first. `name` matches parts; `name_equal` is a whole name, or "true" to match `name` whole."""
+    """List instances, newest first.
+
+    `name` matches parts of names; `name_equal` is a whole name, or "true" to match `name` as a whole.
+    """
     whole = name if name_equal == "true" else None if name_equal in (None, "false") else name_equal
     wanted = store.InstanceFilter(
         instance_id=instance_id,
