@@ -258,7 +258,7 @@ def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _chained_query(query: bytes) -> str:
-    """Sorted by key, upper and lower case alike. Clients sign the first value of a key only: a second never fits."""
+    """Sorted by key, upper and lower case alike. Clients sign one value of a key: a second never fits."""
     encoded = [(quote(key, safe="~"), quote(value, safe="~")) for key, value in _pairs(query)]
     return "&".join(f"{key}={value}" for key, value in sorted(encoded, key=lambda pair: pair[0].lower()))
 
