@@ -211,7 +211,7 @@ def _step(client: Any, instance_id: str) -> tuple[str | None, float | None]:
     """Step and percentage of the work under way, where the service tells."""
     try:
         tasks = client.list_background_task(ListBackgroundTaskRequest(instance_id=instance_id)).tasks
-        if not tasks:
+        if not tasks or tasks[0].status != "EXECUTING":
             return None, None
         request = ShowBackgroundTaskProgressRequest(instance_id=instance_id, task_id=tasks[0].id)
         found = client.show_background_task_progress(request)

@@ -134,7 +134,7 @@ def print_report(report: Report) -> None:
         {
             "version": f"Redis {choice.version}",
             "engine": choice.engine or "none",
-            "fit": "the same" if choice.exact else "newer" if choice.engine else "missing",
+            "fit": "fits" if choice.exact else "stands in" if choice.engine else "missing",
             "source": choice.source,
             "path": choice.path,
         }

@@ -80,7 +80,7 @@ def wait_for(client: Client, names: Mapping[str, str], goal: Goal, timeout: floa
         found = "; ".join(
             f"{names[key]} {_status(seen[key])}" for key, verdict in verdicts.items() if verdict is Verdict.FAILED
         )
-        raise CommandFailed(found + ".", advice="`cachestead task list INSTANCE` shows what was tried.")
+        raise CommandFailed(found + ".", advice="The service's log says why.")
 
 
 def _look(client: Client, names: Mapping[str, str]) -> dict[str, Json | None]:
@@ -110,7 +110,7 @@ def _progress_of(client: Client, instance: str) -> tuple[str | None, float | Non
     """Step and percentage of the task under way. A courtesy: a refusal only means there are none."""
     try:
         tasks = client.list_background_tasks(instance, limit=1)
-        if not tasks:
+        if not tasks or tasks[0].get("status") != "EXECUTING":
             return None, None
         progress = client.show_background_task_progress(instance, tasks[0]["id"])
     except Refused:

@@ -229,7 +229,7 @@ def _ready_to_create(service, *looks):
 def test_creating_shows_steps_and_the_made_up_password(service, run, monkeypatch):
     monkeypatch.delenv("CACHESTEAD_INSTANCE_PASSWORD", raising=False)
     _ready_to_create(service, {"status": "CREATING"}, {"status": "CREATING"}, {"status": "RUNNING"})
-    service.answers["GET", f"/instances/{ID}/tasks"] = (200, {"tasks": [{"id": "t"}]})
+    service.answers["GET", f"/instances/{ID}/tasks"] = (200, {"tasks": [{"id": "t", "status": "EXECUTING"}]})
     service.answers["GET", f"/instances/{ID}/tasks/t/progress"] = (
         200, {"progress": 40, "step_details": [{"step_name": "reserve", "end_time": "x"}, {"step_name": "start nodes"}]},
     )  # fmt: skip

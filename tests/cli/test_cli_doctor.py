@@ -37,8 +37,8 @@ def test_the_report_says_what_serves_each_version_and_what_to_do(capsys):
     print_report(Report((SAME, NEWER, NONE), (FINE, MISSING)))
 
     lines = capsys.readouterr().out.splitlines()
-    assert any("Redis 7.0" in line and "redis 7.0.15" in line and "the same" in line for line in lines)
-    assert any("Redis 4.0" in line and "valkey 9.1.2" in line and "newer" in line for line in lines)
+    assert any("Redis 7.0" in line and "redis 7.0.15" in line and "fits" in line for line in lines)
+    assert any("Redis 4.0" in line and "valkey 9.1.2" in line and "stands in" in line for line in lines)
     assert any("Redis 7.0" in line and "none" in line and "missing" in line for line in lines)
     assert any("addresses" in line and "Choose [another] network." in line for line in lines)
 
