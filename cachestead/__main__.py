@@ -1,6 +1,5 @@
-"""`python -m cachestead`: the command line."""
+"""`python -m cachestead` is the command line."""
 
 from cachestead.cli.main import app
 
-if __name__ == "__main__":
-    app()
+app()

@@ -192,7 +192,7 @@ class Edit:
 async def update_instance(service: Service, caller: Caller, instance_id: str, edit: Edit) -> None:
     """Facts change at once; a new port or renamed commands start their workflow.
 
-    Everything is judged before anything changes. A rename restarts the instance, so it cannot come with a new port.
+    Everything is judged before anything changes. A rename restarts the instance, so no new port comes with it.
     """
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)

@@ -1,8 +1,8 @@
 """Keeps instances healthy and their records true.
 
 A node that ends unasked is seen at once: a lost master is replaced through Sentinel, everything else is started
-again. A pass every few seconds looks at every instance all the same, for what was missed while nobody looked. Never
-touches an instance that a workflow holds.
+again. A pass every few seconds looks at every instance all the same, for what was missed while nobody looked.
+Never touches an instance that a workflow holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds what an interruption left behind: nodes without a record, deletions without a job, jobs whose time is over."""
+"""Finds what was left behind: nodes without a record, deletions without a job, jobs whose time is over."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Let an instance's nodes listen on another port.
 
-Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only, replicas
-follow their master there, the Sentinels watch it there, and the record has it. No data is lost, connections are.
-If it fails: every node is back on the port of the record.
+Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only,
+replicas follow their master there, the Sentinels watch it there, and the record has it. No data is lost,
+connections are. If it fails: every node is back on the port of the record.
 """
 
 from __future__ import annotations

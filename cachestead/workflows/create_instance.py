@@ -1,8 +1,8 @@
 """Make an instance.
 
-Before: the record is CREATING, with nodes, addresses and secrets. After: every node runs, replicas are in sync, the
-Sentinels watch, and a key was written and read at the instance's address. If it fails: nothing is left but the
-record, CREATEFAILED with a reason.
+Before: the record is CREATING, with nodes, addresses and secrets. After: every node runs, replicas are in sync,
+the Sentinels watch, and a key was written and read at the instance's address. If it fails: nothing is left but
+the record, CREATEFAILED with a reason.
 """
 
 from __future__ import annotations
@@ -57,4 +57,5 @@ CREATE_INSTANCE = Workflow(
     ),
     succeed=_succeed,
     fail=_fail,
+    task="CreateInstance",
 )

@@ -29,5 +29,10 @@ def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
 
 
 FLUSH_INSTANCE = Workflow(
-    "flush-instance", job_type="flushInstanceJob", steps=(Step(flush_master),), succeed=_succeed, fail=_fail
+    "flush-instance",
+    job_type="flushInstanceJob",
+    steps=(Step(flush_master),),
+    succeed=_succeed,
+    fail=_fail,
+    task="FlushInstance",
 )

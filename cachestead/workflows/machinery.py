@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
-from cachestead.domain.instances import Instance, Node, Role
+from cachestead.domain.instances import Instance, Node, Role, State
 from cachestead.engine.acl import ADMIN, NodeUsers
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, EngineCatalogue
@@ -163,6 +163,8 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
     engine, flavor = engine_of(machinery, instance), flavor_of(machinery, instance)
     master = master_of(instance)
     is_master = node.id == master.id
+    # A replica named in its file asks its master only at the next tick of a second; a new one is told by command.
+    follows = not is_master and instance.state is not State.CREATING
     parameters = {"appendonly": "yes" if has_standby(instance) else "no"} | instance.parameters
     conf = RedisConf(
         engine=engine,
@@ -171,7 +173,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
         users=users_of(machinery.vault, instance),
         maxmemory=flavor.node_memory,
         vip=instance.ip if is_master and has_standby(instance) else None,
-        replica_of=None if is_master else address_of(master),
+        replica_of=address_of(master) if follows else None,
         databases=flavor.db_number,
         maxclients=flavor.node_connections,
         rename_commands=instance.rename_commands,

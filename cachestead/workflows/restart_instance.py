@@ -65,6 +65,7 @@ RESTART_INSTANCE = Workflow(
     steps=(Step(unwatch_instance), Step(stop_nodes), *_START),
     succeed=_succeed,
     fail=_fail,
+    task="RestartInstance",
 )
 
 RENAME_COMMANDS = Workflow(

@@ -370,7 +370,7 @@ def on_the_wire(signed):
     )
 
 
-def sdk_signed(method, path, query, body, extra, content_type, signer=Signer, **how):  # noqa: PLR0917 - as drawn
+def sdk_signed(method, path, query, body, extra, content_type, signer=Signer, **how):
     headers = {"User-Agent": "sdk", "X-Project-Id": "p", "X-Sdk-Date": DATE, "X-Extra": extra}
     if content_type:
         headers["Content-Type"] = content_type
