@@ -8,6 +8,7 @@ promoted ever gets the address, and two nodes cannot hold it, so a wrong hint co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from cachestead.engine.info import observe_role
 from cachestead.engine.sentinel import Sentinels
 
 POLL_SECONDS = 0.005
+HINT_SECONDS = 0.1
+"""Pause between hints: Sentinel may take one and give it up again."""
 ANSWER_SECONDS = 1.0
 
 
@@ -31,6 +34,8 @@ class LostMaster:
 
     name: str
     """The name Sentinels watch it by."""
+    master: NodeAddress
+    """The node that is gone, by its own address."""
     candidates: Sequence[NodeAddress]
     """The other nodes of the shard."""
     vip: str
@@ -54,7 +59,7 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     `FailoverFailed`.
     """
     began = time.monotonic()
-    hint = asyncio.create_task(_hint(sentinels, lost.name, seconds))
+    hint = asyncio.create_task(_keep_hinting(sentinels, lost))
     try:
         async with asyncio.timeout(seconds):
             winner = await _first_master(lost)
@@ -65,12 +70,14 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _hint(sentinels: Sentinels, name: str, seconds: float) -> None:
-    try:
-        await sentinels.fail_over(name, seconds)
-    except EngineError:
-        # Only a hint: the roles are watched whether or not it was taken.
-        return
+async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
+    """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
+    while True:
+        with contextlib.suppress(EngineError):
+            if await sentinels.find_master(lost.name) != lost.master:
+                return
+            await sentinels.fail_over(lost.name, HINT_SECONDS)
+        await asyncio.sleep(HINT_SECONDS)
 
 
 async def _first_master(lost: LostMaster) -> NodeAddress:

@@ -38,7 +38,7 @@ class Shard:
 
     async def take_over(self) -> Takeover:
         candidates = [self.machine.node(number) for number in (12, 13)]
-        lost = LostMaster(NAME, candidates, self.machine.vip, ADMIN_SECRET)
+        lost = LostMaster(NAME, self.machine.node(11), candidates, self.machine.vip, ADMIN_SECRET)
         return await take_over(self.sentinels, lost)
 
 
