@@ -192,6 +192,7 @@ class Health:
         login = login_of(self._machinery, instance)
         lost = LostMaster(
             name=instance.id,
+            master=next(address_of(node) for node in instance.nodes if node.id == plan.master),
             candidates=[address_of(node) for node in instance.nodes if node.id != plan.master],
             vip=instance.ip,
             secret=login.secret or "",
