@@ -31,6 +31,6 @@ COMMAND_NAMES = frozenset(
     zpopmin zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex
     zremrangebyrank zremrangebyscore zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore
     zunion zunionstore
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words reads better
 )
 """In lower case, without subcommands."""
