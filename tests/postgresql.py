@@ -78,7 +78,8 @@ def start_server(folder: Path) -> PostgresServer:
         try:
             psycopg.connect(server._url("postgres")).close()
         except psycopg.OperationalError:
-            assert time.monotonic() < deadline and process.poll() is None, "PostgreSQL did not start"
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError("PostgreSQL did not start") from None
             time.sleep(0.05)
         else:
             return server
