@@ -26,6 +26,7 @@ POLL_SECONDS = 0.005
 HINT_SECONDS = 0.1
 """Pause between hints: Sentinel may take one and give it up again."""
 ANSWER_SECONDS = 1.0
+END_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -82,27 +83,30 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
 
 async def _first_master(lost: LostMaster) -> NodeAddress:
     """The candidate that became master first, once it has the address."""
-    watches = [asyncio.create_task(_bind_when_master(node, lost)) for node in lost.candidates]
+    over = asyncio.Event()
+    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
     if not watches:
         raise FailoverFailed(f"{lost.name}: there is no other node")
     try:
         done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
     finally:
+        # Told as well as cancelled, and not waited for long: seen under load, a loser outlived its cancellation
+        # and the winner waited for it until the bound.
+        over.set()
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        await asyncio.wait(watches, timeout=END_SECONDS)
 
 
-async def _bind_when_master(node: NodeAddress, lost: LostMaster) -> NodeAddress:
+async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
     try:
-        while True:
-            if await _took_over(client, node, lost.vip):
-                return node
+        while not over.is_set() and not await _took_over(client, node, lost.vip):  # noqa: ASYNC110 - polled
             await asyncio.sleep(POLL_SECONDS)
     finally:
         await client.aclose()
+    return node
 
 
 async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
