@@ -60,20 +60,22 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     `FailoverFailed`.
     """
     began = time.monotonic()
-    hint = asyncio.create_task(_keep_hinting(sentinels, lost))
+    over = asyncio.Event()
+    hint = asyncio.create_task(_keep_hinting(sentinels, lost, over))
     try:
         async with asyncio.timeout(seconds):
-            winner = await _first_master(lost)
+            winner = await _first_master(lost, over)
     except TimeoutError:
         raise FailoverFailed(f"{lost.name}: no replica took over within {seconds:g} s") from None
     finally:
+        over.set()
         hint.cancel()
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
+async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Event) -> None:
     """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
-    while True:
+    while not over.is_set():
         with contextlib.suppress(EngineError):
             if await sentinels.find_master(lost.name) != lost.master:
                 return
@@ -81,9 +83,8 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
         await asyncio.sleep(HINT_SECONDS)
 
 
-async def _first_master(lost: LostMaster) -> NodeAddress:
+async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     """The candidate that became master first, once it has the address."""
-    over = asyncio.Event()
     watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
     if not watches:
         raise FailoverFailed(f"{lost.name}: there is no other node")
