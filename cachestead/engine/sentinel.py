@@ -113,6 +113,9 @@ class Sentinels:
         """
         deadline, said = _now() + seconds, "no Sentinel answered"
         while _now() < deadline:
+            # An order binds only the Sentinel that got it: two that lead at once would promote two replicas.
+            if await self.is_failing_over(name):
+                return
             for client in self._clients:
                 try:
                     await _ask(client, "FAILOVER", name)
@@ -124,6 +127,13 @@ class Sentinels:
                     return
             await asyncio.sleep(POLL_SECONDS)
         raise FailoverFailed(f"{name}: {said}")
+
+    async def is_failing_over(self, name: str) -> bool:
+        """Whether any reachable Sentinel leads a failover of the name now."""
+        answers = await asyncio.gather(
+            *(_ask(client, "MASTER", name) for client in self._clients), return_exceptions=True
+        )
+        return any("failover_in_progress" in one["flags"] for one in answers if isinstance(one, dict))
 
     async def switches(self) -> AsyncIterator[tuple[str, NodeAddress]]:
         """(name, new master) when the first reachable Sentinel announces a switch; ends with its connection."""
