@@ -14,7 +14,7 @@ import structlog
 
 from cachestead.domain.instances import Event, Instance, State, advance
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.errors import EngineError
+from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.reconcilers.repair import Repair, Truth
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
 from cachestead.store import instances as store
@@ -131,9 +131,13 @@ class Health:
         repair = Repair(self._machinery, instance, sightings, watched, may_act, serves_again=save)
         try:
             truth = await repair.run()
-        except (EngineError, NodeNotStarted) as error:
+        except (FailoverFailed, NodeNotStarted) as error:
             log.warning("healing failed", instance=instance.id, reason=str(error))
             truth = Truth(instance.nodes, serving=False)
+        except EngineError as error:
+            # Something changed while we looked: what is true is for the next look to say.
+            log.info("healing interrupted", instance=instance.id, reason=str(error))
+            return None
         await self._save(instance, truth)
         return truth
 
