@@ -1,9 +1,12 @@
-"""Fixtures every room may use. `installation` is shared by a module, `fresh_installation` is one test's own."""
+"""Fixtures every room may use. `installation` is shared by a module, `fresh_installation` is one test's own.
+
+`--database postgresql` runs the tests that keep records on a PostgreSQL server of the run's own, and only those.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,47 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from installation import Installation
+from postgresql import find_binaries, start_server
+
+NewDatabase = Callable[[], str | None]
+_KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", choices=("sqlite", "postgresql"), default="sqlite", help="where records are kept"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--database") == "sqlite":
+        return
+    others = [item for item in items if not _KEEPS_RECORDS & set(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewDatabase]:
+    """Makes the URL of an empty database; None stands for SQLite in the data directory."""
+    if request.config.getoption("--database") == "sqlite":
+        yield lambda: None
+        return
+    if find_binaries() is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = start_server(tmp_path_factory.mktemp("postgresql") / "server")
+    try:
+        yield server.new_database
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[Installation]:
     """A running service that the tests of a module share."""
-    made = Installation(tmp_path_factory.mktemp("installation"))
+    made = Installation(tmp_path_factory.mktemp("installation"), new_database())
     try:
         yield made.start()
     finally:
@@ -24,9 +62,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 
 @pytest.fixture
-def fresh_installation(tmp_path: Path) -> Iterator[Installation]:
+def fresh_installation(tmp_path: Path, new_database: NewDatabase) -> Iterator[Installation]:
     """A service of this test's own, not yet started."""
-    made = Installation(tmp_path / "data")
+    made = Installation(tmp_path / "data", new_database())
     try:
         yield made
     finally:

@@ -26,6 +26,7 @@ POLL_SECONDS = 0.005
 HINT_SECONDS = 0.1
 """Pause between hints: Sentinel may take one and give it up again."""
 ANSWER_SECONDS = 1.0
+END_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,22 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     `FailoverFailed`.
     """
     began = time.monotonic()
-    hint = asyncio.create_task(_keep_hinting(sentinels, lost))
+    over = asyncio.Event()
+    hint = asyncio.create_task(_keep_hinting(sentinels, lost, over))
     try:
         async with asyncio.timeout(seconds):
-            winner = await _first_master(lost)
+            winner = await _first_master(lost, over)
     except TimeoutError:
         raise FailoverFailed(f"{lost.name}: no replica took over within {seconds:g} s") from None
     finally:
+        over.set()
         hint.cancel()
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
+async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Event) -> None:
     """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
-    while True:
+    while not over.is_set():
         with contextlib.suppress(EngineError):
             if await sentinels.find_master(lost.name) != lost.master:
                 return
@@ -80,29 +83,31 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
         await asyncio.sleep(HINT_SECONDS)
 
 
-async def _first_master(lost: LostMaster) -> NodeAddress:
+async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     """The candidate that became master first, once it has the address."""
-    watches = [asyncio.create_task(_bind_when_master(node, lost)) for node in lost.candidates]
+    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
     if not watches:
         raise FailoverFailed(f"{lost.name}: there is no other node")
     try:
         done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
     finally:
+        # Told as well as cancelled, and not waited for long: seen under load, a loser outlived its cancellation
+        # and the winner waited for it until the bound.
+        over.set()
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        await asyncio.wait(watches, timeout=END_SECONDS)
 
 
-async def _bind_when_master(node: NodeAddress, lost: LostMaster) -> NodeAddress:
+async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
     try:
-        while True:
-            if await _took_over(client, node, lost.vip):
-                return node
+        while not over.is_set() and not await _took_over(client, node, lost.vip):  # noqa: ASYNC110 - polled
             await asyncio.sleep(POLL_SECONDS)
     finally:
         await client.aclose()
+    return node
 
 
 async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
