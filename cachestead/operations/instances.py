@@ -235,7 +235,7 @@ def _change_of(instance: Instance, edit: Edit) -> _Change | None:
         raise errors.InvalidParameter("rename_commands: not together with a new port", name="rename_commands")
     if ports:
         ends = {"old_port": instance.port, "new_port": new_port}
-        return _Change(CHANGE_PORT, Event.CHANGE_DONE, {"port": new_port}, ends)
+        return _Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:
         params = {"graceful": True, "renames": renames}
         return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})
