@@ -25,6 +25,7 @@ NULLS: dict[str, set[str]] = {
     "ShowJobInfoResponse": {"end_time"},  # it runs
     "ShowInstanceResponse": {"launched_at"},  # it is being made
     "ShowBackgroundTaskProgressResponse": {"remain_time"},
+    "ShowInstanceVersionResponse": {"proxy_minor_version", "latest_proxy_minor_version"},  # it has no proxy
     "StepDetail": {"end_time"},
 }  # fmt: skip
 """Fields that may be null although the contract shows no sign of it, by schema."""

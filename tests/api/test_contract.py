@@ -173,6 +173,7 @@ CALLS: dict[str, Call] = {
         "/instances", params={"include_failure": "true", "include_delete": "true"}
     ),
     "show_instance": lambda w: w.api.get(f"/instances/{w.ha}"),
+    "show_instance_version": lambda w: w.api.get(f"/instances/{w.single}/version"),
     "update_instance": lambda w: w.api.put(f"/instances/{w.ha}", json={"description": "changed"}),
     "list_group_replication_info": lambda w: w.api.get(f"/instance/{w.ha}/groups"),
     "list_number_of_instances_in_different_status": lambda w: w.api.get("/instances/status"),
