@@ -27,6 +27,7 @@ from cachestead.workflows.machinery import (
     Machinery,
     address_of,
     client_of,
+    ensure_unwatched,
     ensure_watched,
     has_standby,
     login_of,
@@ -46,18 +47,18 @@ class Health:
     def __init__(self, machinery: Machinery, ensure_sentinel: Callable[[str], Awaitable[bool]]) -> None:
         self._machinery = machinery
         self._ensure_sentinel = ensure_sentinel
-        self._healing: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._frozen_since: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run_pass(self) -> None:
         """Look at every instance, heal what needs it, save what changed."""
+        moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
             found = await store.list_any_instances(tx, _HEALED)
         sightings = {one.id: one for one in await self._machinery.runtime.observe_nodes()}
         seen = await asyncio.gather(
-            *(self._look_at(one, sightings) for one in found if one.task is None and one.nodes)
+            *(self._look_at(one, sightings, moment) for one in found if one.task is None and one.nodes)
         )
         used = {one.id: size for one, size in seen if size is not None and size != one.used_memory}
         async with self._machinery.database.writing() as tx:
@@ -93,20 +94,23 @@ class Health:
                 instance = await store.find_instance_of_node(tx, node_id)
             if instance is None:
                 return
-            async with self._lock(instance.id):
+            async with self._machinery.turns.healing(instance.id):
                 await self._look_again(instance.id)
         except Exception:
             # The next pass looks again.
             log.exception("healing after an exit failed", node=node_id)
 
     async def _look_at(
-        self, instance: Instance, sightings: dict[str, NodeSighting]
+        self, instance: Instance, sightings: dict[str, NodeSighting], moment: int
     ) -> tuple[Instance, MiB | None]:
-        """Observe one instance and heal it; its used memory, if its master answered."""
-        lock = self._lock(instance.id)
+        """Observe one instance, as read at a moment, and heal it; its used memory, if its master answered."""
+        turns = self._machinery.turns
+        lock = turns.healing(instance.id)
         if lock.locked():
             return instance, None
         async with self._slots, lock:
+            if turns.has_begun_since(moment, instance.id):
+                return instance, None
             return instance, await self._try_to_heal(instance, sightings)
 
     async def _look_again(self, instance_id: str) -> None:
@@ -116,9 +120,6 @@ class Health:
         if instance and instance.task is None and instance.state in _HEALED:
             sightings = {one.id: one for one in await self._machinery.runtime.observe_nodes()}
             await self._try_to_heal(instance, sightings)
-
-    def _lock(self, instance_id: str) -> asyncio.Lock:
-        return self._healing.setdefault(instance_id, asyncio.Lock())
 
     async def _try_to_heal(self, instance: Instance, sightings: dict[str, NodeSighting]) -> MiB | None:
         try:
@@ -161,6 +162,11 @@ class Health:
         if plan.take_over:
             # Clients are served again: say so before the lost node is rebuilt.
             await self._save(instance, current.nodes, serving=True)
+        elif master in plan.start and has_standby(current):
+            # Sentinels may be about to promote a node that is gone as well, and would when it is back. The record
+            # keeps who was master last.
+            await self._save(instance, current.nodes, serving=False)
+            await ensure_unwatched(self._machinery, current)
         await self._start(current, plan)
         if has_standby(current):
             await self._ensure_endpoint(current, facts)

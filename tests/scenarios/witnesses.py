@@ -120,7 +120,9 @@ class Records:
 def read_records(installation: Installation) -> Records:
     """The records as they are now."""
     url = installation.database_url or f"sqlite:///{installation.folder / 'cachestead.sqlite'}"
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg") if installation.database_url else url)
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg") if installation.database_url else url
+    )
     gone = (State.DELETED, State.CREATEFAILED)
     with engine.connect() as connection:
         owners: dict[str, set[str]] = {}
@@ -128,9 +130,9 @@ def read_records(installation: Installation) -> Records:
             owners.setdefault(owner, set()).add(address)
         living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
         records = Records(
-            dict(row.tuple() for row in connection.execute(select(nodes.c.id, nodes.c.address))),
+            {node: address for node, address in connection.execute(select(nodes.c.id, nodes.c.address))},
             owners,
-            dict(row.tuple() for row in connection.execute(living)),
+            {instance: address for instance, address in connection.execute(living)},
         )
     engine.dispose()
     return records
