@@ -24,6 +24,7 @@ from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
 from cachestead.store.database import Database
+from cachestead.workflows.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Machinery:
     flavors: FlavorCatalogue
     failover: FailoverSettings
     now: Callable[[], datetime]
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(frozen=True)
