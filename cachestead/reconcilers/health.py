@@ -18,7 +18,7 @@ from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.reconcilers.repair import Repair, Truth
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, ensure_watched, has_standby
+from cachestead.workflows.machinery import Machinery, has_standby
 
 log = structlog.get_logger()
 
@@ -33,21 +33,19 @@ class Health:
     def __init__(self, machinery: Machinery, ensure_sentinel: Callable[[str], Awaitable[bool]]) -> None:
         self._machinery = machinery
         self._ensure_sentinel = ensure_sentinel
-        self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._with_standby: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run_pass(self) -> None:
         """Look at every instance, heal what needs it, save what changed."""
+        moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
             found = [one for one in await store.list_any_instances(tx, _HEALED) if _is_free(one)]
         self._with_standby = frozenset(node.id for one in found if has_standby(one) for node in one.nodes)
-        known = {one.id for one in found}
-        self._locks = {one: lock for one, lock in self._locks.items() if one in known or lock.locked()}
         sightings = await self._sightings()
-        masters = await self._ensure_all_watched(found)
-        seen = await asyncio.gather(*(self._look_at(one, sightings, masters.get(one.id)) for one in found))
+        masters = await self._masters()
+        seen = await asyncio.gather(*(self._look_at(one, sightings, masters.get(one.id), moment) for one in found))
         used = {
             one.id: truth.used_memory
             for one, truth in zip(found, seen, strict=True)
@@ -100,18 +98,25 @@ class Health:
             log.exception("healing after an exit failed", node=node_id)
 
     async def _look_at(
-        self, instance: Instance, sightings: Mapping[str, NodeSighting], watched: NodeAddress | None
+        self,
+        instance: Instance,
+        sightings: Mapping[str, NodeSighting],
+        watched: NodeAddress | None,
+        moment: int,
     ) -> Truth | None:
-        """One instance of a pass; one that is being looked at already is left to whoever does."""
-        lock = self._lock(instance.id)
-        if lock.locked():
+        """One instance of a pass, as read at a moment; one that somebody has taken since is left alone."""
+        turns = self._machinery.turns
+        turn = turns.healing(instance.id)
+        if turn.locked():
             return None
-        async with self._slots, lock:
+        async with self._slots, turn:
+            if turns.has_begun_since(moment, instance.id):
+                return None
             return await self._repair(instance, sightings, watched)
 
     async def _look_again(self, instance_id: str) -> None:
         """One instance after an exit, with the record as it is now."""
-        async with self._lock(instance_id):
+        async with self._machinery.turns.healing(instance_id):
             async with self._machinery.database.reading() as tx:
                 instance = await store.find_any_instance(tx, instance_id)
             if instance and _is_free(instance):
@@ -120,15 +125,10 @@ class Health:
     async def _repair(
         self, instance: Instance, sightings: Mapping[str, NodeSighting], watched: NodeAddress | None
     ) -> Truth | None:
-        async def may_act() -> bool:
-            async with self._machinery.database.reading() as tx:
-                now = await store.find_any_instance(tx, instance.id)
-            return now is not None and (now.state, now.task) == (instance.state, instance.task)
-
         async def save(truth: Truth) -> None:
             await self._save(instance, truth)
 
-        repair = Repair(self._machinery, instance, sightings, watched, may_act, serves_again=save)
+        repair = Repair(self._machinery, instance, sightings, watched, save)
         try:
             truth = await repair.run()
         except (FailoverFailed, NodeNotStarted) as error:
@@ -160,17 +160,13 @@ class Health:
     async def _sightings(self) -> dict[str, NodeSighting]:
         return {one.id: one for one in await self._machinery.runtime.observe_nodes()}
 
-    async def _ensure_all_watched(self, found: list[Instance]) -> dict[str, NodeAddress]:
-        """Masters by the Sentinels' word. Whatever one of them does not know, all are told."""
+    async def _masters(self) -> dict[str, NodeAddress]:
+        """Masters by the Sentinels' word, of the instances that all of them watch."""
         try:
-            masters = await self._machinery.sentinels.masters()
-            for one in found:
-                if has_standby(one) and one.id not in masters:
-                    await ensure_watched(self._machinery, one)
+            return await self._machinery.sentinels.masters()
         except EngineError as error:
             log.warning("the Sentinels do not answer", reason=str(error))
             return {}
-        return masters
 
     async def _find_master(self, instance: Instance) -> NodeAddress | None:
         if not has_standby(instance):
@@ -179,9 +175,6 @@ class Health:
             return await self._machinery.sentinels.find_master(instance.id)
         except EngineError:
             return None
-
-    def _lock(self, instance_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(instance_id, asyncio.Lock())
 
 
 def _is_free(instance: Instance) -> bool:

@@ -22,7 +22,16 @@ from cachestead.engine.errors import EngineError
 from cachestead.engine.failover import LostMaster, take_over
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeSighting
-from cachestead.workflows.machinery import Machinery, address_of, client_of, has_standby, login_of, spec_of
+from cachestead.workflows.machinery import (
+    Machinery,
+    address_of,
+    client_of,
+    ensure_unwatched,
+    ensure_watched,
+    has_standby,
+    login_of,
+    spec_of,
+)
 
 log = structlog.get_logger()
 
@@ -48,24 +57,25 @@ class Repair:
     sightings: Mapping[str, NodeSighting]
     watched: NodeAddress | None
     """The master by the Sentinels' word; None if they do not know the instance."""
-    may_act: Callable[[], Awaitable[bool]]
-    """Whether the instance still is nobody else's to change."""
-    serves_again: Callable[[Truth], Awaitable[None]]
-    """Told as soon as another node is master, before the lost one is rebuilt."""
+    tell: Callable[[Truth], Awaitable[None]]
+    """Told what is true as soon as it is, before nodes are rebuilt."""
 
     async def run(self) -> Truth:
         """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""
         facts = await self._observe()
         plan = plan_healing(self.instance, self._seen(facts), self._watched_node())
         master = plan.master
-        if (plan.take_over or plan.start) and not await self.may_act():
-            return Truth(self.instance.nodes, serving=True)
         if plan.take_over:
             master = await self._replace_master(plan.master)
         nodes = self._nodes(facts, plan, master)
-        if plan.take_over:
-            await self.serves_again(Truth(nodes, serving=True))
         current = replace(self.instance, nodes=nodes)
+        if plan.take_over:
+            await self.tell(Truth(nodes, serving=True))
+        elif master in plan.start and has_standby(current):
+            # Sentinels may be about to promote a node that is gone as well, and would when it is back. The record
+            # keeps who was master last.
+            await self.tell(Truth(nodes, serving=False))
+            await ensure_unwatched(self.machinery, current)
         for node_id in plan.start:
             await self._start(current, node_id)
         if has_standby(current):
@@ -139,6 +149,8 @@ class Repair:
         """The address is the master's, and the others follow it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
         await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        if self.watched is None:
+            await ensure_watched(self.machinery, current)
         for node in current.nodes:
             found = facts.get(node.id)
             if (

@@ -157,6 +157,7 @@ class UpdateInstance(RequestBody):
             rename_commands=self.rename_commands,
             maintain_begin=self.maintain_begin,
             maintain_end=self.maintain_end,
+            security_group_id=self.security_group_id,
             backup_policy=self.instance_backup_policy,
         )
 

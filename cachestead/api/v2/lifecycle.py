@@ -145,6 +145,6 @@ async def delete_single_instance(
 async def show_instance_version(
     instance_id: InstanceIdPath, caller: Annotated[Caller, May["dcs:instance:getUpgradeInfo"]], service: Use
 ) -> InstanceVersionOut:
-    """Show which engine the instance really runs on; it may be a newer one than the version it was ordered with."""
+    """Show which engine the instance really runs on; it may be newer than the version that was ordered."""
     async with service.database.reading() as tx:
         return InstanceVersionOut.of(await store.get_instance(tx, caller.project, instance_id))
