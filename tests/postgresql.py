@@ -9,10 +9,14 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+NewDatabase = Callable[[], str | None]
+"""Makes the URL of an empty database; None stands for SQLite in the data directory."""
 
 _ACCOUNT = "postgres"
 

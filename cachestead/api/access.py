@@ -1,10 +1,10 @@
 """Who may call what: authentication of every request, and access as a parameter type.
 
-`Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal)
-in the request's state; it refuses nothing itself but a body that is too large and a NUL in the URL. The route
-decides, by the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1,
-`SignedIn` where the table names none, `Anyone` for what is public. A route without such a parameter is public
-by omission, which `access_of` lets a test find.
+`Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal) in
+the request's state; it refuses nothing itself but a body that is too large and a NUL in the URL. The route
+decides, by the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn`
+where the table names none, `Anyone` for what is public. A route without such a parameter is public by omission,
+which `access_of` lets a test find.
 """
 
 from __future__ import annotations

@@ -130,9 +130,9 @@ def read_records(installation: Installation) -> Records:
             owners.setdefault(owner, set()).add(address)
         living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
         records = Records(
-            dict(connection.execute(select(nodes.c.id, nodes.c.address))),
+            dict(connection.execute(select(nodes.c.id, nodes.c.address)).tuples().all()),
             owners,
-            dict(connection.execute(living)),
+            dict(connection.execute(living).tuples().all()),
         )
     engine.dispose()
     return records

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from conftest import NewDatabase
+from postgresql import NewDatabase
 from sqlalchemy import create_engine
 
 from cachestead.store.database import Database
