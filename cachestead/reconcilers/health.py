@@ -8,6 +8,7 @@ Never touches an instance that a workflow holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from cachestead.domain.instances import Event, Instance, Node, Role, State, adva
 from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EngineError
+from cachestead.engine.errors import EngineError, ReplicationLate
 from cachestead.engine.failover import LostMaster, take_over
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 
 _AT_ONCE = 16
 _FROZEN_LOOK_SECONDS = 0.2
+_SYNC_SECONDS = 10.0
 _HEALED = (State.RUNNING, State.ERROR)
 
 
@@ -162,12 +164,10 @@ class Health:
         if plan.take_over:
             # Clients are served again: say so before the lost node is rebuilt.
             await self._save(instance, current.nodes, serving=True)
-        elif master in plan.start and has_standby(current):
-            # Sentinels may be about to promote a node that is gone as well, and would when it is back. The record
-            # keeps who was master last.
-            await self._save(instance, current.nodes, serving=False)
-            await ensure_unwatched(self._machinery, current)
-        await self._start(current, plan)
+        if master in plan.start and has_standby(current):
+            await self._start_all(instance, current, plan)
+        else:
+            await self._start(current, plan)
         if has_standby(current):
             await self._ensure_endpoint(current, facts)
         serving = plan.serving or plan.take_over or master in plan.start
@@ -222,6 +222,20 @@ class Health:
             await self._machinery.connections.forget(address_of(node))
             await self._machinery.runtime.ensure_node(spec_of(self._machinery, instance, node))
             log.info("node started again", instance=instance.id, node=node_id, role=node.role.value)
+
+    async def _start_all(self, before: Instance, instance: Instance, plan: Healing) -> None:
+        """Every node was gone. Sentinels may be about to promote one of them, and would when it is back.
+
+        So they look away until the replicas follow: a Sentinel asks a master for its replicas when it is new to it,
+        and then only every ten seconds. Meanwhile the record keeps who was master.
+        """
+        await self._save(before, instance.nodes, serving=False)
+        await ensure_unwatched(self._machinery, instance)
+        await self._start(instance, plan)
+        master = next(node for node in instance.nodes if node.role is Role.MASTER)
+        replicas = [client_of(self._machinery, instance, node) for node in instance.nodes if node is not master]
+        with contextlib.suppress(ReplicationLate):
+            await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
 
     async def _ensure_endpoint(self, instance: Instance, facts: dict[str, NodeFacts | None]) -> None:
         """The address is the master's, the Sentinels watch it, and the others follow it."""

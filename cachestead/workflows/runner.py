@@ -115,8 +115,10 @@ class Runner:
 
     @staticmethod
     async def _attempt(job_id: str) -> str:
-        """The id of the job's workflow: the job's own. One that ended before its job did (the database was away) is
-        never run again under its id, so that the next attempt has another."""
+        """The id of the job's workflow: the job's own, for the first attempt.
+
+        One that ended before its job did (the database was away) is never run again under its id.
+        """
         for number in itertools.count():
             attempt = f"{job_id}.{number}" if number else job_id
             known = await DBOS.get_workflow_status_async(attempt)
