@@ -226,7 +226,7 @@ class Health:
     async def _start_all(self, before: Instance, instance: Instance, plan: Healing) -> None:
         """Every node was gone. Sentinels may be about to promote one of them, and would when it is back.
 
-        So they look away until the replicas follow: a Sentinel asks a master for its replicas when it is new to it,
+        So they look away until the replicas follow: a Sentinel asks a master that is new to it for its replicas,
         and then only every ten seconds. Meanwhile the record keeps who was master.
         """
         await self._save(before, instance.nodes, serving=False)
