@@ -7,6 +7,7 @@ what the record may become.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EngineError
+from cachestead.engine.errors import EngineError, ReplicationLate
 from cachestead.engine.failover import LostMaster, take_over
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeSighting
@@ -34,6 +35,8 @@ from cachestead.workflows.machinery import (
 )
 
 log = structlog.get_logger()
+
+_SYNC_SECONDS = 10.0
 
 Facts = Mapping[str, NodeFacts | None]
 
@@ -71,15 +74,19 @@ class Repair:
         current = replace(self.instance, nodes=nodes)
         if plan.take_over:
             await self.tell(Truth(nodes, serving=True))
-        elif master in plan.start and has_standby(current):
-            # Sentinels may be about to promote a node that is gone as well, and would when it is back. The record
-            # keeps who was master last.
+        all_gone = master in plan.start and has_standby(current)
+        if all_gone:
+            # Meanwhile the record keeps who was master.
             await self.tell(Truth(nodes, serving=False))
             await ensure_unwatched(self.machinery, current)
         for node_id in plan.start:
             await self._start(current, node_id)
+        if all_gone:
+            await self._await_replicas(current)
         if has_standby(current):
             await self._ensure_endpoint(current, facts)
+            if all_gone or self.watched is None:
+                await ensure_watched(self.machinery, current)
         serving = plan.serving or plan.take_over or master in plan.start
         found = facts.get(master)
         return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
@@ -145,12 +152,21 @@ class Repair:
         await self.machinery.runtime.ensure_node(spec_of(self.machinery, current, node))
         log.info("node started again", instance=current.id, node=node_id, role=node.role.value)
 
+    async def _await_replicas(self, current: Instance) -> None:
+        """Every node was gone; the replicas follow again before the Sentinels look.
+
+        Sentinels may be about to promote a node that is gone as well, and would when it is back. So they look away
+        meanwhile; and one that is new to a master asks it for its replicas at once, then only every ten seconds.
+        """
+        master = next(node for node in current.nodes if node.role is Role.MASTER)
+        replicas = [client_of(self.machinery, current, node) for node in current.nodes if node is not master]
+        with contextlib.suppress(ReplicationLate):
+            await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
+
     async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
         """The address is the master's, and the others follow it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
         await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
-        if self.watched is None:
-            await ensure_watched(self.machinery, current)
         for node in current.nodes:
             found = facts.get(node.id)
             if (

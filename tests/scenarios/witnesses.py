@@ -13,6 +13,8 @@ from typing import Any, Self
 import psutil
 import redis
 from installation import PASSWORD, Installation, client_of
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import create_engine, make_url, select
 
 from cachestead.domain.instances import State
@@ -49,7 +51,9 @@ class Writer:
 
     def _write(self) -> None:
         failing, accepted_at = False, time.monotonic()
-        client = client_of(self.instance, self.password, socket_timeout=0.5, socket_connect_timeout=0.2)
+        # redis-py would try again by itself, and nobody would know.
+        patience = {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
+        client = client_of(self.instance, self.password, **patience)
         while self._going:
             try:
                 self.acknowledged = client.incr(COUNTER)
@@ -115,6 +119,8 @@ class Records:
     """Reserved addresses by owner."""
     living: dict[str, str]
     """The instances' own addresses by id, without those that are gone or were never made."""
+    roles: dict[str, dict[str, str]]
+    """Roles by node address, by instance id."""
 
 
 def read_records(installation: Installation) -> Records:
@@ -128,11 +134,15 @@ def read_records(installation: Installation) -> Records:
         owners: dict[str, set[str]] = {}
         for address, owner in connection.execute(select(addresses.c.address, addresses.c.owner)):
             owners.setdefault(owner, set()).add(address)
+        roles: dict[str, dict[str, str]] = {}
+        for owner, address, role in connection.execute(select(nodes.c.instance_id, nodes.c.address, nodes.c.role)):
+            roles.setdefault(owner, {})[address] = role
         living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
         records = Records(
-            dict(connection.execute(select(nodes.c.id, nodes.c.address)).tuples().all()),
+            dict(row for row in connection.execute(select(nodes.c.id, nodes.c.address))),
             owners,
-            dict(connection.execute(living).tuples().all()),
+            dict(row for row in connection.execute(living)),
+            roles,
         )
     engine.dispose()
     return records
