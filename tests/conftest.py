@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from installation import Installation
-from postgresql import find_binaries, start_server
+from postgresql import NewDatabase, find_binaries, start_server
 
-NewDatabase = Callable[[], str | None]
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="where records are kept")
+    parser.addoption(
+        "--database", choices=("sqlite", "postgresql"), default="sqlite", help="where records are kept"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,7 +34,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewDatabase]:
     """Makes the URL of an empty database; None stands for SQLite in the data directory."""
     if request.config.getoption("--database") == "sqlite":
         yield lambda: None

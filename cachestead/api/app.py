@@ -126,7 +126,7 @@ def _refusal(request: Request, error: RequestValidationError) -> errors.ServiceE
     problem = str(first["msg"])[:200]
     if place != "body":
         name = str(where[0]) if where else str(place)
-        return errors.InvalidParameter(f"{name}: {problem}", name=name)
+        return errors.InvalidValue(f"{name}: {problem}", name=name)
     if first["type"] == "missing" and not where:
         return errors.EmptyBody()
     model = _body_model(request)

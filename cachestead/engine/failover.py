@@ -18,7 +18,7 @@ from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.commands import AdminCommands
 from cachestead.engine.connection import Client, connect
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EndpointTaken, EngineError, FailoverFailed
+from cachestead.engine.errors import EndpointTaken, EngineError, EngineRefused, EngineUnreachable, FailoverFailed
 from cachestead.engine.info import observe_role
 from cachestead.engine.sentinel import Sentinels
 
@@ -26,6 +26,9 @@ POLL_SECONDS = 0.005
 HINT_SECONDS = 0.1
 """Pause between hints: Sentinel may take one and give it up again."""
 ANSWER_SECONDS = 1.0
+END_SECONDS = 0.05
+GONE_SECONDS = 1.0
+"""A candidate that has not answered for this long is lost too."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,25 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     """One candidate is master and listens on the instance address.
 
     A hint that no Sentinel takes is not the end: Sentinel's own decision is awaited until the bound. Raises
-    `FailoverFailed`.
+    `FailoverFailed`, and soon if the candidates are gone too.
     """
     began = time.monotonic()
-    hint = asyncio.create_task(_keep_hinting(sentinels, lost))
+    over = asyncio.Event()
+    hint = asyncio.create_task(_keep_hinting(sentinels, lost, over))
     try:
         async with asyncio.timeout(seconds):
-            winner = await _first_master(lost)
+            winner = await _first_master(lost, over)
     except TimeoutError:
         raise FailoverFailed(f"{lost.name}: no replica took over within {seconds:g} s") from None
     finally:
+        over.set()
         hint.cancel()
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
+async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Event) -> None:
     """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
-    while True:
+    while not over.is_set():
         with contextlib.suppress(EngineError):
             if await sentinels.find_master(lost.name) != lost.master:
                 return
@@ -80,33 +85,42 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
         await asyncio.sleep(HINT_SECONDS)
 
 
-async def _first_master(lost: LostMaster) -> NodeAddress:
+async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     """The candidate that became master first, once it has the address."""
-    watches = [asyncio.create_task(_bind_when_master(node, lost)) for node in lost.candidates]
-    if not watches:
-        raise FailoverFailed(f"{lost.name}: there is no other node")
+    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
     try:
-        done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
-        return done.pop().result()
+        for watch in asyncio.as_completed(watches):
+            if winner := await watch:
+                return winner
+        raise FailoverFailed(f"{lost.name}: no other node is left")
     finally:
+        # Told as well as cancelled, and not waited for long: seen under load, a loser outlived its cancellation
+        # and the winner waited for it until the bound.
+        over.set()
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        if watches:
+            await asyncio.wait(watches, timeout=END_SECONDS)
 
 
-async def _bind_when_master(node: NodeAddress, lost: LostMaster) -> NodeAddress:
+async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.Event) -> NodeAddress | None:
+    """The node, once it is master and has the address; None if it is gone, or another was first."""
     client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
+    answered = time.monotonic()
     try:
-        while True:
-            if await _took_over(client, node, lost.vip):
-                return node
+        while not over.is_set() and time.monotonic() - answered < GONE_SECONDS:
+            with contextlib.suppress(EngineUnreachable):
+                if await _took_over(client, node, lost.vip):
+                    return node
+                answered = time.monotonic()
             await asyncio.sleep(POLL_SECONDS)
+        return None
     finally:
         await client.aclose()
 
 
 async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
-    """Whether the node is master and has the address; a node that does not answer may still come round."""
+    """Whether the node is master and has the address. Raises `EngineUnreachable`: it may still come round."""
     try:
         if await observe_role(client) != "master":
             return False
@@ -114,6 +128,6 @@ async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
     except EndpointTaken:
         # The kernel closes a dead process' sockets a moment after its end is seen.
         return False
-    except EngineError:
+    except EngineRefused:
         return False
     return True

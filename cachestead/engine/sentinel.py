@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +63,8 @@ class Sentinels:
     def __init__(self, nodes: Sequence[NodeAddress], secret: str) -> None:
         self.nodes = tuple(nodes)
         self._clients = [connect(node, secret, answer_seconds=ANSWER_SECONDS) for node in nodes]
+        self._told: dict[tuple[NodeAddress, str], Watch] = {}
+        """The settings each Sentinel has. It keeps them over a restart, and telling it makes it write its file."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -75,10 +77,12 @@ class Sentinels:
         One that already knows the name at another address keeps it (it may have failed over meanwhile), unless
         `move` says that the records are right.
         """
-        await self._on_all(lambda client: _ensure_monitored(client, watch, move=move))
+        await self._on_all(lambda client: self._ensure_monitored(client, watch, move=move))
 
     async def ensure_forgotten(self, name: str) -> None:
         """No Sentinel watches the name."""
+        for node in self.nodes:
+            self._told.pop((node, name), None)
         await self._on_all(lambda client: _ensure_forgotten(client, name))
 
     async def refresh(self, name: str) -> None:
@@ -88,6 +92,18 @@ class Sentinels:
     async def find_master(self, name: str) -> NodeAddress | None:
         """The master, by the first Sentinel that answers; None if it does not know the name."""
         return await self._of_first(lambda client: _find_master(client, name))
+
+    async def masters(self) -> dict[str, NodeAddress]:
+        """Every master that all Sentinels watch, where the first of them says it is."""
+        first, *others = await self._all_masters()
+        return {name: master for name, master in first.items() if all(name in other for other in others)}
+
+    async def watched_names(self) -> set[str]:
+        """Every name that some Sentinel watches."""
+        return {name for masters in await self._all_masters() for name in masters}
+
+    async def _all_masters(self) -> list[dict[str, NodeAddress]]:
+        return await asyncio.gather(*(_masters(client) for client in self._clients))
 
     async def known_replicas(self, name: str) -> list[KnownReplica]:
         """Replicas the first answering Sentinel knows of."""
@@ -108,6 +124,9 @@ class Sentinels:
         """
         deadline, said = _now() + seconds, "no Sentinel answered"
         while _now() < deadline:
+            # An order binds only the Sentinel that got it: two that lead at once would promote two replicas.
+            if await self.is_failing_over(name):
+                return
             for client in self._clients:
                 try:
                     await _ask(client, "FAILOVER", name)
@@ -119,6 +138,13 @@ class Sentinels:
                     return
             await asyncio.sleep(POLL_SECONDS)
         raise FailoverFailed(f"{name}: {said}")
+
+    async def is_failing_over(self, name: str) -> bool:
+        """Whether any reachable Sentinel leads a failover of the name now."""
+        answers = await asyncio.gather(
+            *(_ask(client, "MASTER", name) for client in self._clients), return_exceptions=True
+        )
+        return any("failover_in_progress" in one["flags"] for one in answers if isinstance(one, dict))
 
     async def switches(self) -> AsyncIterator[tuple[str, NodeAddress]]:
         """(name, new master) when the first reachable Sentinel announces a switch; ends with its connection."""
@@ -139,6 +165,19 @@ class Sentinels:
             seen = f"{len(healthy)} healthy replicas"
             await asyncio.sleep(POLL_SECONDS)
         raise FailoverFailed(f"{address_of(client)} sees {seen} for {name} after {seconds:g} s")
+
+    async def _ensure_monitored(self, client: Client, watch: Watch, *, move: bool) -> None:
+        known = await _find_master(client, watch.name)
+        if known is not None and known != watch.master and move:
+            await _ask(client, "REMOVE", watch.name)
+            known = None
+        if known is None:
+            await _ask(client, "MONITOR", watch.name, watch.master.address, watch.master.port, QUORUM)
+        settings = replace(watch, master=known or watch.master)
+        key = (address_of(client), watch.name)
+        if known is None or self._told.get(key) != settings:
+            await _set(client, watch)
+            self._told[key] = settings
 
     async def _on_all(self, act: Callable[[Client], Awaitable[object]]) -> None:
         """Do it on every Sentinel; the first failure is raised after the others are done."""
@@ -164,13 +203,7 @@ class Sentinels:
         return await self._of_first(itself)
 
 
-async def _ensure_monitored(client: Client, watch: Watch, *, move: bool) -> None:
-    known = await _find_master(client, watch.name)
-    if known is not None and known != watch.master and move:
-        await _ask(client, "REMOVE", watch.name)
-        known = None
-    if known is None:
-        await _ask(client, "MONITOR", watch.name, watch.master.address, watch.master.port, QUORUM)
+async def _set(client: Client, watch: Watch) -> None:
     await _ask(client, "SET", watch.name, *_settings(watch))
     for command in _USED_BY_SENTINEL:
         if (on_wire := watch.commands.on_wire(command)) != command:
@@ -200,6 +233,10 @@ async def _find_master(client: Client, name: str) -> NodeAddress | None:
     return NodeAddress(answer[0], int(answer[1])) if answer else None
 
 
+async def _masters(client: Client) -> dict[str, NodeAddress]:
+    return {one["name"]: NodeAddress(one["ip"], int(one["port"])) for one in await _ask(client, "MASTERS")}
+
+
 async def _replicas(client: Client, name: str) -> list[KnownReplica]:
     return [
         KnownReplica(
@@ -218,7 +255,7 @@ async def _ask(client: Client, *arguments: object) -> Any:
     answer = await call(client, "SENTINEL", *arguments)
     if arguments[0] == "MASTER":
         return _paired(answer)
-    return [_paired(one) for one in answer] if arguments[0] == "REPLICAS" else answer
+    return [_paired(one) for one in answer] if arguments[0] in ("REPLICAS", "MASTERS") else answer
 
 
 def _paired(flat: Sequence[str]) -> dict[str, str]:

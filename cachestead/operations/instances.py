@@ -244,7 +244,7 @@ def _change_of(instance: Instance, edit: Edit) -> _Change | None:
         ends = {"old_port": instance.port, "new_port": new_port}
         return _Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:
-        params = {"graceful": True, "renames": renames}
+        params = {"graceful": True, "renames": renames, "old_renames": instance.rename_commands}
         return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})
     return None
 

@@ -1,4 +1,4 @@
-"""Finds what was left behind: nodes without a record, deletions without a job, jobs whose time is over."""
+"""Finds what was left behind: nodes and Sentinel entries without a record, deletions without a job, old jobs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from cachestead.domain.instances import Instance, State
 from cachestead.domain.jobs import Job, JobStatus
+from cachestead.engine.errors import EngineError
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
@@ -32,6 +33,7 @@ class Leftovers:
     async def run_pass(self) -> None:
         """Look at everything once."""
         await self._remove_orphans()
+        await self._unwatch_strangers()
         await self._resume_deletions()
         async with self._machinery.database.writing() as tx:
             await job_store.remove_ended_before(tx, self._machinery.now() - self._keep)
@@ -44,6 +46,19 @@ class Leftovers:
         for node in present - known - self._own_nodes:
             log.warning("removing a node that belongs to nothing", node=node)
             await self._machinery.runtime.remove_node(node)
+
+    async def _unwatch_strangers(self) -> None:
+        """No Sentinel watches what is not there: one that was away when an instance went still would."""
+        try:
+            watched = await self._machinery.sentinels.watched_names()
+        except EngineError as error:
+            log.warning("the Sentinels could not be asked", reason=str(error))
+            return
+        async with self._machinery.database.reading() as tx:
+            known = await instance_store.list_any_ids_with_nodes(tx)
+        for name in watched - known:
+            log.warning("unwatching an instance that there is not", instance=name)
+            await self._machinery.sentinels.ensure_forgotten(name)
 
     async def _resume_deletions(self) -> None:
         """A deletion has no way back: one that failed is tried again."""

@@ -196,6 +196,11 @@ async def list_any_node_ids(tx: Tx) -> set[str]:
     return set((await tx.scalars(select(nodes.c.id))).all())
 
 
+async def list_any_ids_with_nodes(tx: Tx) -> set[str]:
+    """Ids of all instances that have nodes on record."""
+    return set((await tx.scalars(select(nodes.c.instance_id).distinct())).all())
+
+
 async def save_node(tx: Tx, node: Node) -> None:
     """A node's fields as they are now."""
     await tx.execute(update(nodes).where(nodes.c.id == node.id).values(**_node_row(node)))

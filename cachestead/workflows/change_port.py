@@ -2,7 +2,7 @@
 
 Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only,
 replicas follow their master there, the Sentinels watch it there, and the record has it. No data is lost,
-connections are. If it fails: every node is back on the port of the record.
+connections are. If it fails: nodes, Sentinels and record are back on the old port.
 """
 
 from __future__ import annotations
@@ -56,7 +56,15 @@ async def _answers(ctx: StepContext, address: NodeAddress) -> bool:
 
 async def save_port(ctx: StepContext) -> None:
     """The record has the new port."""
-    port = int(ctx.job.params["port"])
+    await _save(ctx, int(ctx.job.params["port"]))
+
+
+async def save_old_port(ctx: StepContext) -> None:
+    """The record has the port that it had before."""
+    await _save(ctx, int(ctx.job.details["old_port"]))
+
+
+async def _save(ctx: StepContext, port: int) -> None:
     async with ctx.machinery.database.writing() as tx:
         await store.edit_instance(tx, ctx.instance.id, port=port)
         for node in ctx.instance.nodes:
@@ -77,7 +85,7 @@ CHANGE_PORT = Workflow(
     steps=(
         Step(unwatch_instance, undo=watch_instance),
         Step(move_nodes, undo=move_back),
-        Step(save_port),
+        Step(save_port, undo=save_old_port),
         Step(await_replication),
         Step(open_endpoint),
         Step(watch_instance),

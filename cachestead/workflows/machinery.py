@@ -24,6 +24,7 @@ from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
 from cachestead.store.database import Database
+from cachestead.workflows.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Machinery:
     flavors: FlavorCatalogue
     failover: FailoverSettings
     now: Callable[[], datetime]
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def engine_of(machinery: Machinery, instance: Instance) -> Engine:
     An instance stays on its engine, whatever is installed later: data written by a newer one cannot always be read
     by an older one.
     """
-    return machinery.engines.find(instance.binary) or machinery.engines.engine_for(instance.engine_version)
+    pinned = machinery.engines.find(instance.binary)
+    return pinned or machinery.engines.engine_for(instance.engine_version, watched=has_standby(instance))
 
 
 def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:

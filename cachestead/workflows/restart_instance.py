@@ -2,7 +2,8 @@
 
 Before: the record is RESTARTING. After: every node runs with the configuration of the record, in the role it had.
 What was not persisted is gone, as the reference says. The Sentinels look away meanwhile, so that nobody takes a
-restart for a loss. If it fails: ERROR, and the health reconciler goes on trying to bring the nodes up.
+restart for a loss. If it fails: ERROR, with the old names, and the health reconciler goes on trying to bring the
+nodes up.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ async def save_new_names(ctx: StepContext) -> None:
         await store.edit_instance(tx, ctx.instance.id, rename_commands=ctx.job.params["renames"])
 
 
+async def save_old_names(ctx: StepContext) -> None:
+    """The record has the names that it had before."""
+    async with ctx.machinery.database.writing() as tx:
+        await store.edit_instance(tx, ctx.instance.id, rename_commands=ctx.job.params["old_renames"])
+
+
 def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     nodes = tuple(replace(node, active=True) for node in instance.nodes)
     return replace(advance(instance, Event.CHANGE_DONE, at), nodes=nodes, fail_reason=None)
@@ -51,18 +58,12 @@ def _fail(instance: Instance, reason: str, at: datetime) -> Instance:
     return replace(advance(instance, Event.CHANGE_FAILED, at), fail_reason=reason)
 
 
-_START = (
-    Step(start_nodes),
-    Step(await_replication),
-    Step(open_endpoint),
-    Step(watch_instance),
-    Step(verify),
-)
+_AFTER_START = (Step(await_replication), Step(open_endpoint), Step(watch_instance), Step(verify))
 
 RESTART_INSTANCE = Workflow(
     "restart-instance",
     job_type="restartInstanceJob",
-    steps=(Step(unwatch_instance), Step(stop_nodes), *_START),
+    steps=(Step(unwatch_instance), Step(stop_nodes), Step(start_nodes), *_AFTER_START),
     succeed=_succeed,
     fail=_fail,
     task="RestartInstance",
@@ -71,7 +72,14 @@ RESTART_INSTANCE = Workflow(
 RENAME_COMMANDS = Workflow(
     "rename-commands",
     job_type="renameCommandsJob",
-    steps=(Step(unwatch_instance), Step(stop_nodes), Step(save_new_names), *_START),
+    steps=(
+        Step(unwatch_instance),
+        Step(stop_nodes),
+        Step(save_new_names, undo=save_old_names),
+        # Nodes that came up know the new names only.
+        Step(start_nodes, undo=stop_nodes),
+        *_AFTER_START,
+    ),
     succeed=_succeed,
     fail=_fail,
     task="RenameCommands",

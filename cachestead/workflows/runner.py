@@ -8,6 +8,7 @@ runs or ran is harmless. The last transaction saves the instance and the job tog
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 _LOOK_SECONDS = 5.0
 """Pause between two looks at the jobs when nobody nudges."""
+_ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+"""States of a DBOS workflow that does nothing more."""
 
 
 class Runner:
@@ -105,9 +108,23 @@ class Runner:
             waiting = await job_store.list_any_unfinished(tx)
         for job in waiting:
             if job.id not in self._started:
+                attempt = await self._attempt(job.id)
                 self._note_start(job.id)
-                with SetWorkflowID(job.id):
+                with SetWorkflowID(attempt):
                     await DBOS.start_workflow_async(self._workflow, job.id)
+
+    @staticmethod
+    async def _attempt(job_id: str) -> str:
+        """The id of the job's workflow: the job's own, or a further attempt's.
+
+        A workflow that ended before its job did (the database was away) never runs again under its id.
+        """
+        for number in itertools.count():
+            attempt = f"{job_id}.{number}" if number else job_id
+            known = await DBOS.get_workflow_status_async(attempt)
+            if known is None or known.status not in _ENDED:
+                return attempt
+        raise AssertionError("numbers do not end")
 
     async def _run_job(self, job_id: str) -> None:
         """The DBOS workflow."""
@@ -153,7 +170,8 @@ class Runner:
         job = await self._job(job_id)
         if job is None or job.status.is_final or job.kind not in self._workflows:
             return None
-        await self._save_job(replace(job, status=JobStatus.RUNNING, updated_at=self._machinery.now()))
+        async with self._machinery.turns.beginning(job.instance_id or ""):
+            await self._save_job(replace(job, status=JobStatus.RUNNING, updated_at=self._machinery.now()))
         return job.kind
 
     async def _do(self, job_id: str, index: int) -> str | None:

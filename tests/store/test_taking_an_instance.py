@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import NewDatabase
+from postgresql import NewDatabase
 
 from cachestead.domain.instances import Instance, Mode, Node, Role, State
 from cachestead.domain.sizes import MiB

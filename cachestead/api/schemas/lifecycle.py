@@ -12,7 +12,8 @@ from cachestead import errors
 from cachestead.api.bodies import Refused, RequestBody
 from cachestead.api.formats import flag_text, iso_time
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import Instance, Mode
+from cachestead.domain.instances import Instance
+from cachestead.domain.names import domain_name, has_readonly_name, readonly_domain_name
 from cachestead.domain.orders import Network, Order
 from cachestead.domain.sizes import capacity_text, minor_gb, whole_gb
 from cachestead.operations.instances import Edit, Outcome
@@ -275,8 +276,10 @@ def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str)
         "capacity_minor": minor_gb(instance.capacity_gb),
         "ip": instance.ip,
         "port": instance.port,
-        "domain_name": f"redis-{instance.id}.{dns_zone}",
-        "readonly_domain_name": f"redis-{instance.id}-readonly.{dns_zone}" if instance.mode is Mode.HA else None,
+        "domain_name": domain_name(instance.id, dns_zone),
+        "readonly_domain_name": (
+            readonly_domain_name(instance.id, dns_zone) if has_readonly_name(instance.mode) else None
+        ),
         "spec_code": instance.spec_code,
         "vpc_id": instance.vpc_id,
         "vpc_name": network.vpc_name,
@@ -427,6 +430,22 @@ class InstanceOut(InstanceSummary):
             task=instance.task,
             fail_reason=instance.fail_reason,
         )
+
+
+class InstanceVersionOut(BaseModel):
+    """Answer of show_instance_version. There is no minor upgrade yet: the newest is what the instance has."""
+
+    engine_minor_version: str
+    latest_engine_minor_version: str
+    proxy_minor_version: str | None = None
+    latest_proxy_minor_version: str | None = None
+    engine_minor_version_upgradable: bool = False
+    proxy_minor_version_upgradable: bool = False
+
+    @classmethod
+    def of(cls, instance: Instance) -> InstanceVersionOut:
+        """Product and version of the engine that the instance really runs on."""
+        return cls(engine_minor_version=instance.binary, latest_engine_minor_version=instance.binary)
 
 
 def _policy(instance: Instance) -> BackupPolicy | None:

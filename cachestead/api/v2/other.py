@@ -44,7 +44,8 @@ async def list_flavors(
         flavors=[
             FlavorOut.of(flavor, service.zones if flavor.promised_memory <= room else ())
             for flavor in service.flavors.list(wanted)
-        ]
+        ],
+        spec_type=spec_type or "instance",
     )
 
 

@@ -71,6 +71,8 @@ def launch(order: Launch) -> ProcessIdentity:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # Engines rewrite their files themselves and would let everybody read them.
+            umask=0o077,
             close_fds=True,
         )
     # The object would complain that its process outlives it, which is what nodes are for; `reap` does the rest.
@@ -135,7 +137,9 @@ def _facts(pid: int) -> tuple[str, str] | None:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split(" ")
     except (OSError, UnicodeDecodeError):
         return None if PROC.is_dir() else _facts_elsewhere(pid)
-    return fields[0], f"{_boot()}/{fields[19]}"
+    # The first thread may end before the others, which hold the process' sockets for a moment longer.
+    state = "S" if fields[0] in "ZX" and int(fields[17]) > 1 else fields[0]
+    return state, f"{_boot()}/{fields[19]}"
 
 
 def _facts_elsewhere(pid: int) -> tuple[str, str] | None:
