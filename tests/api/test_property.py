@@ -17,11 +17,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import NewDatabase
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from installation import HA, PASSWORD, SINGLE, Installation, eventually
+from postgresql import NewDatabase
 from refusals import check_shape
 
 from cachestead.api.iam import routes as iam
