@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 import uvloop
+from structlog.tracebacks import ExceptionDictTransformer
 
 from cachestead import bootstrap
 from cachestead.engine import catalogue
@@ -161,7 +162,10 @@ def set_up_logging(settings: LogSettings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if console else structlog.processors.dict_tracebacks,
+            # Never with the values of variables: passwords are among them.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            if console
+            else structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             *([] if console else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -1,13 +1,15 @@
 """Writes the pages of the manual that follow from the code, or (`--check`) says which of them are out of date.
 
 `docs/settings.md` and the table in the README come from `settings.py`, `docs/errors.md` from the catalogue of
-errors, `docs/states.md` from the table of transitions. The words are those of the code; none are written here.
+errors, `docs/states.md` from the table of transitions, `docs/coverage.md` from the routes and the operations in
+`operations.csv`. The words are those of the code; none are written here.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import csv
 import inspect
 import re
 import sys
@@ -20,6 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cachestead import errors, settings
+from cachestead.api.v2 import CHAPTERS
 from cachestead.domain.instances import BUSY, TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +35,9 @@ An answer with an error is `{"error_code": …, "error_msg": …, "error_ext_msg
 header `X-Request-Id`, by which the service's log can be searched. `{name}` stands for what the error is about."""
 ABOUT_STATES = """\
 What is not in this table is refused. The code says what stands in the way; where nothing special does, it is"""
+ABOUT_COVERAGE = """\
+The operations of the public API, in the order of its reference. *Section* is that of the English reference (of the
+Chinese one for V1.0 and where only that has the operation); what has none is known from the official SDK only."""
 COMMON = (
     "data_dir",
     "server.host",
@@ -95,6 +101,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "settings.md": render_settings(),
         ROOT / "docs" / "errors.md": render_errors(),
         ROOT / "docs" / "states.md": render_states(),
+        ROOT / "docs" / "coverage.md": render_coverage(),
         readme: _replace_block(readme.read_text(), "settings", _common_table()),
     }
 
@@ -157,6 +164,39 @@ def render_states() -> str:
             f"States of the reference that nothing leads to yet: {unused}." if unused else "",
         ]
     )
+
+
+def render_coverage() -> str:
+    """The page of all operations: which are routed, which not yet."""
+    with (ROOT / "scripts" / "operations.csv").open(newline="") as file:
+        operations = list(csv.DictReader(file))
+    routed = {getattr(route, "name", "") for chapter in CHAPTERS for route in chapter.router.routes}
+    groups: dict[str, list[dict[str, str]]] = {}
+    for one in operations:
+        groups.setdefault(one["group"], []).append(one)
+    kinds = {
+        "documented (English reference)": [one for one in operations if "en-2025-05" in one["sources"]],
+        "V2 in all, with those of the SDK only": [one for one in operations if one["api"] == "v2"],
+        "V1.0": [one for one in operations if one["api"] == "v1.0"],
+    }
+    counts = [
+        (name, str(sum(one["id"] in routed for one in members)), str(len(members)))
+        for name, members in kinds.items()
+    ]
+    lines = ["# Coverage of the API", NOTE, ABOUT_COVERAGE, _table(("Operations", "Routed", "Of"), counts)]
+    for group, members in groups.items():
+        rows = [
+            (
+                one["section"],
+                one["title"],
+                f"`{one['id']}`",
+                f"`{one['method']} {one['path']}`",
+                "routed" if one["id"] in routed else "not yet",
+            )
+            for one in members
+        ]
+        lines += [f"## {group}", _table(("Section", "Title", "Operation", "Call", "State"), rows)]
+    return _page(lines)
 
 
 def _all_settings() -> Iterator[Setting]:

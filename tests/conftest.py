@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from installation import Installation
-from postgresql import find_binaries, start_server
+from postgresql import NewDatabase, find_binaries, start_server
 
-NewDatabase = Callable[[], str | None]
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 
 

@@ -187,7 +187,9 @@ class Installation:
 
     def http(self) -> httpx.Client:
         """A plain HTTP client with a token; paths begin at the project: `/instances`."""
-        headers = {"X-Auth-Token": self.token()}
+        token = self.__dict__.setdefault("_token", None) or self.token()
+        self.__dict__["_token"] = token
+        headers = {"X-Auth-Token": token}
         return httpx.Client(base_url=f"{self.endpoint}/v2/{self.env['project_id']}", headers=headers, timeout=60)
 
     def order(self, name: str = "test-instance", flavor: str = SINGLE, **fields: Any) -> dict[str, Any]:

@@ -9,10 +9,14 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+NewDatabase = Callable[[], str | None]
+"""Makes the URL of an empty database; None stands for SQLite in the data directory."""
 
 _ACCOUNT = "postgres"
 
@@ -78,7 +82,8 @@ def start_server(folder: Path) -> PostgresServer:
         try:
             psycopg.connect(server._url("postgres")).close()
         except psycopg.OperationalError:
-            assert time.monotonic() < deadline and process.poll() is None, "PostgreSQL did not start"
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError("PostgreSQL did not start") from None
             time.sleep(0.05)
         else:
             return server

@@ -132,6 +132,12 @@ class Machine:
                 await client.aclose()
         await self.runtime.close()
         kill_all_under(self.root)
+        self._tell()
+
+    def _tell(self) -> None:
+        """What the nodes said last, which pytest shows for a test that failed."""
+        for log in sorted(self.root.glob("*/node.log")):
+            print(f"--- {log.parent.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-30:]))
 
 
 def kill_all_under(root: Path) -> None:

@@ -1,10 +1,10 @@
 """Who may call what: authentication of every request, and access as a parameter type.
 
 `Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal) in
-the request's state; it refuses nothing itself but a body that is too large. The route decides, by the type of its
-`caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the table names none,
-`Anyone` for what is public. A route without such a parameter is public by omission, which `access_of` lets a test
-find.
+the request's state; it refuses nothing itself but a body that is too large and a NUL in the URL. The route
+decides, by the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn`
+where the table names none, `Anyone` for what is public. A route without such a parameter is public by omission,
+which `access_of` lets a test find.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import Depends, Request
@@ -21,7 +22,14 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cachestead.errors import InvalidProjectId, NoToken, ProjectMismatch, RequestTooLarge, ServiceError
+from cachestead.errors import (
+    InvalidParameter,
+    InvalidProjectId,
+    NoToken,
+    ProjectMismatch,
+    RequestTooLarge,
+    ServiceError,
+)
 from cachestead.identity.actions import ACTIONS, check_allowed
 from cachestead.identity.authentication import Authenticator
 from cachestead.identity.callers import Caller
@@ -50,13 +58,19 @@ class Authentication:
             return
         if body is None:
             return  # The client went away while it was sending: there is nobody to answer.
-        state = scope.setdefault("state", {})
+        outcome: Caller | ServiceError
         try:
-            state[_OUTCOME] = await self._authenticator.authenticate(
+            outcome = await self._authenticator.authenticate(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body
             )
         except ServiceError as refusal:
-            state[_OUTCOME] = refusal
+            outcome = refusal
+        if b"\x00" in unquote_to_bytes(scope["query_string"]) or "\x00" in scope["path"]:
+            # No database takes it. Who is not signed in is told that first, as everywhere.
+            unreadable = outcome if isinstance(outcome, ServiceError) else InvalidParameter("NUL", name="URL")
+            await _send_refusal(unreadable, scope, send)
+            return
+        scope.setdefault("state", {})[_OUTCOME] = outcome
         await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
@@ -114,7 +128,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 async def _send_refusal(refusal: ServiceError, scope: Scope, send: Send) -> None:
     known = scope.get("state", {}).get("request_id")
     request_id = known or uuid.uuid4().hex
-    answer = {"error_code": refusal.code, "error_msg": refusal.sentence, "request_id": request_id}
+    answer = {
+        "error_code": refusal.code,
+        "error_msg": refusal.sentence,
+        "error_ext_msg": refusal.detail,
+        "request_id": request_id,
+    }
     body = orjson.dumps(answer)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if known is None:

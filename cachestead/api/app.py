@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import structlog
 from fastapi import FastAPI, Request
@@ -17,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cachestead import errors
@@ -80,9 +80,6 @@ class RequestLog:
             await send(message)
 
         try:
-            if b"\x00" in unquote_to_bytes(scope.get("query_string", b"")) or "\x00" in scope["path"]:
-                await _answer(scope, errors.InvalidParameter("NUL", name="query"))(scope, receive, send_with_id)
-                return
             await self._app(scope, receive, send_with_id)
         except Exception:
             log.exception("request failed", method=scope["method"], path=scope["path"], request_id=request_id)
@@ -129,7 +126,7 @@ def _refusal(request: Request, error: RequestValidationError) -> errors.ServiceE
     problem = str(first["msg"])[:200]
     if place != "body":
         name = str(where[0]) if where else str(place)
-        return errors.InvalidParameter(f"{name}: {problem}", name=name)
+        return errors.InvalidValue(f"{name}: {problem}", name=name)
     if first["type"] == "missing" and not where:
         return errors.EmptyBody()
     model = _body_model(request)
@@ -149,6 +146,15 @@ def _body_model(request: Request) -> type[RequestBody] | None:
     return None
 
 
+def _methods_of(scope: Scope) -> set[str]:
+    """Every method that this path has; the framework names those of the first route only."""
+    routers = [*(chapter.router for chapter in CHAPTERS), iam.router]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return {
+        method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()
+    }
+
+
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     match error.status_code:
@@ -156,7 +162,7 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
             return _answer(request.scope, errors.UrlNotFound(request.url.path[:200]))
         case 405:
             answer = _answer(request.scope, errors.MethodNotAllowed(request.method))
-            answer.headers.update(error.headers or {})
+            answer.headers["Allow"] = ", ".join(sorted(_methods_of(request.scope)))
             return answer
         case 400:
             refused = access.refusal_before_reading(request)

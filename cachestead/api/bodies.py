@@ -2,11 +2,12 @@
 
 A field that cannot be read answers its own documented code: the field's annotation names the error
 (`Annotated[str, Refused(errors.InvalidName)]`), `refusal` finds it. Unknown fields are ignored, as the public
-service ignores them; texts that no database takes (NUL, lone surrogates) are refused with the whole body.
+service ignores them; what JSON or a database does not take (NaN, NUL, lone surrogates) is refused with the body.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,8 @@ class RequestBody(BaseModel):
     def _readable(cls, raw: Any) -> Any:
         if isinstance(raw, dict):
             for key, value in raw.items():
-                _check_text(key, str(key))
-                _check_text(value, str(key))
+                _check_value(key, str(key))
+                _check_value(value, str(key))
         return raw
 
     @classmethod
@@ -45,18 +46,31 @@ class RequestBody(BaseModel):
         path = ".".join(str(part) for part in where)
         for extra in field.metadata if field else ():
             if isinstance(extra, Refused):
-                return extra.error(f"{path}: {problem}", name=name)
+                return extra.error(f"{path}: {problem.removeprefix('Value error, ')}", name=name)
         return errors.InvalidParameter(f"{path}: {problem}", name=name)
 
 
-def _check_text(value: Any, field: str) -> None:
-    if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise errors.MalformedBody(f"{field[:64].encode('ascii', 'replace').decode()}: not a readable text")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check_text(key, field)
-            _check_text(inner, field)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_text(inner, field)
+def _check_value(value: Any, field: str) -> None:
+    # Not by recursion: bodies may be nested more deeply than calls.
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            pending += one.keys()
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
+        elif not _is_readable(one):
+            raise errors.MalformedBody(f"{field[:64].encode('ascii', 'replace').decode()}: not readable")
+
+
+def _is_readable(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if not isinstance(value, str):
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in value

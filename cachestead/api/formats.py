@@ -66,6 +66,7 @@ def _check_task_id(text: str) -> str:
 
 
 InstanceIdPath = Annotated[str, Path(), AfterValidator(_check_instance_id)]
+InstanceIdQuery = Annotated[str, Query(), AfterValidator(_check_instance_id)]
 TaskIdPath = Annotated[str, Path(), AfterValidator(_check_task_id)]
 ProjectIdPath = Annotated[str, Path(description="Project id; must be the caller's.")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1)]

@@ -42,6 +42,7 @@ class Event(StrEnum):
     CREATION_FAILED = "creation failed"
     RESTART_ASKED = "restart asked"
     FLUSH_ASKED = "flush asked"
+    CHANGE_ASKED = "change asked"
     CHANGE_DONE = "change done"
     CHANGE_FAILED = "change failed"
     FAULT_SEEN = "fault seen"
@@ -60,6 +61,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RESTARTING, Event.CHANGE_FAILED): State.ERROR,
     (State.FLUSHING, Event.CHANGE_DONE): State.RUNNING,
     (State.FLUSHING, Event.CHANGE_FAILED): State.RUNNING,
+    (State.RUNNING, Event.CHANGE_ASKED): State.RUNNING,
     (State.RUNNING, Event.CHANGE_DONE): State.RUNNING,
     (State.RUNNING, Event.CHANGE_FAILED): State.RUNNING,
     (State.RUNNING, Event.FAULT_SEEN): State.ERROR,

@@ -181,11 +181,15 @@ def _check_network(order: Order, network: Network) -> None:
         raise errors.InvalidSubnetId("subnet_id")
     if order.subnet_id != network.subnet_id:
         raise errors.SubnetNotInVpc("subnet_id")
-    # Redis 4.0 and later is guarded by whitelist: the group is kept, and checked only to catch mistakes.
-    if order.security_group_id and order.security_group_id != network.security_group_id:
-        raise errors.SecurityGroupNotFound("security_group_id")
+    check_security_group(order.security_group_id, network)
     if order.private_ip:
         _check_private_ip(order, network)
+
+
+def check_security_group(wanted: str | None, network: Network) -> None:
+    """The project's own group, or none. It guards nothing (whitelists do, from 4.0 on): this catches mistakes."""
+    if wanted and wanted != network.security_group_id:
+        raise errors.SecurityGroupNotFound("security_group_id")
 
 
 def _check_private_ip(order: Order, network: Network) -> None:

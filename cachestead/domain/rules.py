@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cachestead import errors
+from cachestead.domain.commands import COMMAND_NAMES
 
 MAX_BATCH_IDS = 50
 RENAMEABLE = ("command", "keys", "flushdb", "flushall", "hgetall", "scan", "hscan", "sscan", "zscan")
@@ -20,8 +21,9 @@ _NEW_COMMAND = re.compile(r"[A-Za-z][A-Za-z0-9_-]{3,63}")
 _TAG_KEY = re.compile(r"[\w .:=+@-]+")
 _TAG_VALUE = re.compile(r"[\w .:=+@/-]*")
 _PASSWORD_SPECIALS = "`~!@#$^&*()-_=+\\|{},<.>/?"  # noqa: S105 - the documented set, not a password
-_HOUR = re.compile(r"(\d{2})(?::00(?::00)?)?")
-_HOUR_SLOT = re.compile(r"(\d{2}):00-(\d{2}):00")
+_HOUR = re.compile(r"([0-9]{2})(?::00(?::00)?)?")
+_HOUR_SLOT = re.compile(r"([0-9]{2}):00-([0-9]{2}):00")
+_OFFSET = re.compile(r"[+-]?(?:(?:0[0-9]|1[01])[0-5][0-9]|1200)")
 _LONG_WINDOWS = {2, 6, 10, 14, 18, 22}
 _MAX_TAGS = 20
 
@@ -120,7 +122,7 @@ def _check_plan(plan: Any) -> dict[str, Any]:
     kept = {"period_type": "weekly", "backup_at": sorted(day for day in numbers if day), "begin_at": begin}
     offset = plan.get("timezone_offset")
     if offset is not None:
-        if not isinstance(offset, str) or not re.fullmatch(r"[+-]?(0\d|1[0-2])[0-5]\d", offset):
+        if not isinstance(offset, str) or not _OFFSET.fullmatch(offset):
             raise errors.InvalidParameter(f"{where}.timezone_offset: -1200 to +1200", name="timezone_offset")
         kept["timezone_offset"] = offset
     return kept
@@ -136,6 +138,9 @@ def check_rename_commands(renames: Mapping[str, Any]) -> dict[str, str]:
             continue
         if not isinstance(new, str) or not _NEW_COMMAND.fullmatch(new):
             raise _bad_rename(f"{command}: 4-64 letters, digits, _ and -, beginning with a letter")
+        if new.lower() in COMMAND_NAMES:
+            # The engine would refuse to start.
+            raise _bad_rename(f"{command}: {new[:64]!r} is a command already")
         kept[command] = new
     names = [name.lower() for name in kept.values()]
     if len(set(names)) < len(names):
@@ -151,7 +156,7 @@ def check_tags(tags: Iterable[Mapping[str, Any]], key_length: int = 36, value_le
     """Tags by key. Creation allows 36 and 43 characters, the tag operations 128 and 255."""
     kept: dict[str, str] = {}
     for tag in tags:
-        key, value = str(tag.get("key") or ""), str(tag.get("value") or "")
+        key, value = _tag_text(tag, "key"), _tag_text(tag, "value")
         if (
             not 1 <= len(key) <= key_length
             or not _TAG_KEY.fullmatch(key)
@@ -167,6 +172,14 @@ def check_tags(tags: Iterable[Mapping[str, Any]], key_length: int = 36, value_le
     if len(kept) > _MAX_TAGS:
         raise _bad_tag(f"at most {_MAX_TAGS} tags")
     return kept
+
+
+def _tag_text(tag: Mapping[str, Any], field: str) -> str:
+    """A text, or a number as the reference's example has it; nothing and null are an empty text."""
+    given = tag.get(field)
+    if isinstance(given, bool) or not isinstance(given, str | int | None):
+        raise _bad_tag(f"{field}: a text")
+    return "" if given is None else str(given)
 
 
 def _bad_tag(detail: str) -> errors.InvalidParameter:
@@ -193,6 +206,6 @@ def _whole(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and re.fullmatch(r"\d{1,3}", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
         return int(value)
     return None

@@ -1,9 +1,9 @@
 """Users of a node and what they may do, as ACL rules.
 
 The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
-replicate. The last one exists because `masterauth` is readable by anyone who may call CONFIG GET, so it must not
-be worth anything. Two invariants: passwords leave here as SHA-256 hashes only, and a rule never names a command
-that the engine does not know (it would not start). Pure: values in, text out.
+replicate. The last one exists because `masterauth` is readable by anyone who may call CONFIG GET, so it must be
+worth as little as possible. Two invariants: passwords leave here as SHA-256 hashes only, and a rule never names
+a command that the engine does not know (it would not start). Pure: values in, text out.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ _ALWAYS = (
     "slaveof sync"
 )
 """Refused to every tenant whatever the table says: each would take the node out of our hands."""
+_WATCHED = "config|get"
+"""Refused besides where Sentinels watch: who reads `masterauth` there can pose as a replica, which the Sentinels
+then log in to with the instance's admin secret."""
 _KINDS = {Mode.SINGLE: "plain", Mode.HA: "plain", Mode.CLUSTER: "cluster", Mode.PROXY: "proxy"}
 
 _SINCE: dict[str, Version] = {
@@ -103,7 +106,8 @@ def refused_commands(version: str, mode: Mode) -> frozenset[str]:
     """Commands and subcommands (`config|set`) that the tenant may not call."""
     kind = _KINDS.get(mode, "split")
     table = _REFUSED.get((version, kind)) or _REFUSED.get((version, "plain")) or _REFUSED["7.0", "plain"]
-    refused = {*table.split(), *_ALWAYS.split()}
+    watched = [] if mode in (Mode.SINGLE, Mode.CLUSTER) else [_WATCHED]
+    refused = {*table.split(), *_ALWAYS.split(), *watched}
     return frozenset(name for name in refused if "|" not in name or name.split("|")[0] not in refused)
 
 

@@ -83,10 +83,18 @@ class EngineCatalogue:
     def __init__(self, engines: Iterable[Engine]) -> None:
         self.engines = tuple(engines)
 
-    def engine_for(self, dcs_version: str) -> Engine:
-        """The best binary for a DCS version; raises `EngineMissing` if only older ones are there."""
+    def engine_for(self, dcs_version: str, *, watched: bool = False) -> Engine:
+        """The best binary for a DCS version; raises `EngineMissing` if only older ones are there.
+
+        `watched` is for instances that Sentinels watch: only engines whose access rules can keep a tenant off the
+        Sentinels' own channel will do.
+        """
         major = int(dcs_version.split(".", maxsplit=1)[0])
-        fit = [engine for engine in self.engines if engine.compatible_version[0] >= major]
+        fit = [
+            engine
+            for engine in self.engines
+            if engine.compatible_version[0] >= major and (engine.has_subcommand_rules or not watched)
+        ]
         if not fit:
             raise EngineMissing(
                 f"no engine for Redis {dcs_version} or newer: name one in engine.binaries, put redis-server or "

@@ -98,6 +98,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._clients: dict[NodeAddress, tuple[str | None, Client]] = {}
+        self._retired: list[Client] = []
 
     def get(
         self,
@@ -107,9 +108,12 @@ class Connections:
         user: str | None = ADMIN,
         commands: AdminCommands | None = None,
     ) -> Client:
-        """The client of a node. A new secret makes a new client; the old one goes with its last user."""
+        """The client of a node. A new secret makes a new client; whoever has the old one may finish with it."""
         kept = self._clients.get(node)
-        if kept is None or kept[0] != secret:
+        if kept is not None and kept[0] != secret:
+            self._retired.append(kept[1])
+            kept = None
+        if kept is None:
             kept = (secret, connect(node, secret, user=user, commands=commands))
             self._clients[node] = kept
         return kept[1]
@@ -123,6 +127,9 @@ class Connections:
         """Close everything."""
         for node in list(self._clients):
             await self.forget(node)
+        for client in self._retired:
+            await client.aclose()
+        self._retired.clear()
 
 
 class _RenamingConnection(Connection):

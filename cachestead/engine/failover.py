@@ -26,6 +26,7 @@ POLL_SECONDS = 0.005
 HINT_SECONDS = 0.1
 """Pause between hints: Sentinel may take one and give it up again."""
 ANSWER_SECONDS = 1.0
+END_SECONDS = 0.05
 GONE_SECONDS = 1.0
 """A candidate that has not answered for this long is lost too."""
 
@@ -61,20 +62,22 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     `FailoverFailed`, and soon if the candidates are gone too.
     """
     began = time.monotonic()
-    hint = asyncio.create_task(_keep_hinting(sentinels, lost))
+    over = asyncio.Event()
+    hint = asyncio.create_task(_keep_hinting(sentinels, lost, over))
     try:
         async with asyncio.timeout(seconds):
-            winner = await _first_master(lost)
+            winner = await _first_master(lost, over)
     except TimeoutError:
         raise FailoverFailed(f"{lost.name}: no replica took over within {seconds:g} s") from None
     finally:
+        over.set()
         hint.cancel()
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
+async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Event) -> None:
     """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
-    while True:
+    while not over.is_set():
         with contextlib.suppress(EngineError):
             if await sentinels.find_master(lost.name) != lost.master:
                 return
@@ -82,26 +85,30 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster) -> None:
         await asyncio.sleep(HINT_SECONDS)
 
 
-async def _first_master(lost: LostMaster) -> NodeAddress:
+async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
     """The candidate that became master first, once it has the address."""
-    watches = [asyncio.create_task(_bind_when_master(node, lost)) for node in lost.candidates]
+    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
     try:
         for watch in asyncio.as_completed(watches):
             if winner := await watch:
                 return winner
         raise FailoverFailed(f"{lost.name}: no other node is left")
     finally:
+        # Told as well as cancelled, and not waited for long: seen under load, a loser outlived its cancellation
+        # and the winner waited for it until the bound.
+        over.set()
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        if watches:
+            await asyncio.wait(watches, timeout=END_SECONDS)
 
 
-async def _bind_when_master(node: NodeAddress, lost: LostMaster) -> NodeAddress | None:
-    """The node, once it is master and has the address; None if it is gone."""
+async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.Event) -> NodeAddress | None:
+    """The node, once it is master and has the address; None if it is gone, or another was first."""
     client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
     answered = time.monotonic()
     try:
-        while time.monotonic() - answered < GONE_SECONDS:
+        while not over.is_set() and time.monotonic() - answered < GONE_SECONDS:
             with contextlib.suppress(EngineUnreachable):
                 if await _took_over(client, node, lost.vip):
                     return node

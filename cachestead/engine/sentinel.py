@@ -93,15 +93,17 @@ class Sentinels:
         """The master, by the first Sentinel that answers; None if it does not know the name."""
         return await self._of_first(lambda client: _find_master(client, name))
 
+    async def masters(self) -> dict[str, NodeAddress]:
+        """Every master that all Sentinels watch, where the first of them says it is."""
+        first, *others = await self._all_masters()
+        return {name: master for name, master in first.items() if all(name in other for other in others)}
+
     async def watched_names(self) -> set[str]:
         """Every name that some Sentinel watches."""
-        found: set[str] = set()
+        return {name for masters in await self._all_masters() for name in masters}
 
-        async def add(client: Client) -> None:
-            found.update(_paired(one)["name"] for one in await _ask(client, "MASTERS"))
-
-        await self._on_all(add)
-        return found
+    async def _all_masters(self) -> list[dict[str, NodeAddress]]:
+        return await asyncio.gather(*(_masters(client) for client in self._clients))
 
     async def known_replicas(self, name: str) -> list[KnownReplica]:
         """Replicas the first answering Sentinel knows of."""
@@ -122,6 +124,9 @@ class Sentinels:
         """
         deadline, said = _now() + seconds, "no Sentinel answered"
         while _now() < deadline:
+            # An order binds only the Sentinel that got it: two that lead at once would promote two replicas.
+            if await self.is_failing_over(name):
+                return
             for client in self._clients:
                 try:
                     await _ask(client, "FAILOVER", name)
@@ -133,6 +138,13 @@ class Sentinels:
                     return
             await asyncio.sleep(POLL_SECONDS)
         raise FailoverFailed(f"{name}: {said}")
+
+    async def is_failing_over(self, name: str) -> bool:
+        """Whether any reachable Sentinel leads a failover of the name now."""
+        answers = await asyncio.gather(
+            *(_ask(client, "MASTER", name) for client in self._clients), return_exceptions=True
+        )
+        return any("failover_in_progress" in one["flags"] for one in answers if isinstance(one, dict))
 
     async def switches(self) -> AsyncIterator[tuple[str, NodeAddress]]:
         """(name, new master) when the first reachable Sentinel announces a switch; ends with its connection."""
@@ -221,6 +233,10 @@ async def _find_master(client: Client, name: str) -> NodeAddress | None:
     return NodeAddress(answer[0], int(answer[1])) if answer else None
 
 
+async def _masters(client: Client) -> dict[str, NodeAddress]:
+    return {one["name"]: NodeAddress(one["ip"], int(one["port"])) for one in await _ask(client, "MASTERS")}
+
+
 async def _replicas(client: Client, name: str) -> list[KnownReplica]:
     return [
         KnownReplica(
@@ -239,7 +255,7 @@ async def _ask(client: Client, *arguments: object) -> Any:
     answer = await call(client, "SENTINEL", *arguments)
     if arguments[0] == "MASTER":
         return _paired(answer)
-    return [_paired(one) for one in answer] if arguments[0] == "REPLICAS" else answer
+    return [_paired(one) for one in answer] if arguments[0] in ("REPLICAS", "MASTERS") else answer
 
 
 def _paired(flat: Sequence[str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from cachestead.domain.orders import (
     Orderer,
     check_headroom,
     check_order,
+    check_security_group,
     plan_instances,
 )
 from cachestead.domain.sizes import MiB
@@ -186,6 +187,7 @@ class Edit:
     rename_commands: Mapping[str, Any] | None = None
     maintain_begin: str | None = None
     maintain_end: str | None = None
+    security_group_id: str | None = None
     backup_policy: Mapping[str, Any] | None = None
 
 
@@ -198,6 +200,9 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if instance.state is State.DELETING:
             raise errors.InstanceNotFound(f"instance {instance_id}")
+        check_security_group(
+            edit.security_group_id, await networks.get_network(tx, caller.project, service.region.subnet_cidr)
+        )
         edited = _edited(instance, edit)
         if edited != instance:
             edited = replace(edited, updated_at=service.now())
@@ -216,6 +221,8 @@ def _edited(instance: Instance, edit: Edit) -> Instance:
     window = rules.check_maintenance_window(edit.maintain_begin, edit.maintain_end)
     if window is not None:
         instance = replace(instance, maintain_begin=window[0], maintain_end=window[1])
+    if edit.security_group_id:
+        instance = replace(instance, security_group_id=edit.security_group_id)
     if edit.backup_policy is not None:
         policy = rules.check_backup_policy(edit.backup_policy)
         if instance.mode == "single":
@@ -235,7 +242,7 @@ def _change_of(instance: Instance, edit: Edit) -> _Change | None:
         raise errors.InvalidParameter("rename_commands: not together with a new port", name="rename_commands")
     if ports:
         ends = {"old_port": instance.port, "new_port": new_port}
-        return _Change(CHANGE_PORT, Event.CHANGE_DONE, {"port": new_port}, ends)
+        return _Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:
         params = {"graceful": True, "renames": renames, "old_renames": instance.rename_commands}
         return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})

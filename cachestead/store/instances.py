@@ -67,12 +67,17 @@ async def edit_instance(tx: Tx, instance_id: str, **changes: Any) -> None:
 
 
 async def take_instance(tx: Tx, before: Instance, after: Instance) -> bool:
-    """Save `after` if nobody changed state or task since `before` was read: the lock on an instance."""
+    """Save what `after` changed, if nobody changed state or task since `before` was read: the lock on an instance.
+
+    What others changed meanwhile, as a name or a password, stays theirs.
+    """
+    was, becomes = _row(before), _row(after)
+    changed = {key: value for key, value in becomes.items() if key == "state" or value != was[key]}
     same_task = instances.c.task.is_(None) if before.task is None else instances.c.task == before.task
     done = await tx.execute(
         update(instances)
         .where(instances.c.id == before.id, instances.c.state == before.state, same_task)
-        .values(**_row(after))
+        .values(**changed)
     )
     return done.rowcount == 1
 

@@ -106,7 +106,8 @@ def engine_of(machinery: Machinery, instance: Instance) -> Engine:
     An instance stays on its engine, whatever is installed later: data written by a newer one cannot always be read
     by an older one.
     """
-    return machinery.engines.find(instance.binary) or machinery.engines.engine_for(instance.engine_version)
+    pinned = machinery.engines.find(instance.binary)
+    return pinned or machinery.engines.engine_for(instance.engine_version, watched=has_standby(instance))
 
 
 def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:

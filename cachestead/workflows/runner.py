@@ -115,9 +115,9 @@ class Runner:
 
     @staticmethod
     async def _attempt(job_id: str) -> str:
-        """The id of the job's workflow: the job's own, for the first attempt.
+        """The id of the job's workflow: the job's own, or a further attempt's.
 
-        One that ended before its job did (the database was away) is never run again under its id.
+        A workflow that ended before its job did (the database was away) never runs again under its id.
         """
         for number in itertools.count():
             attempt = f"{job_id}.{number}" if number else job_id

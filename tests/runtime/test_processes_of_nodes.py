@@ -104,6 +104,7 @@ async def test_a_process_that_ends_at_once_is_told_with_its_last_words(machine: 
     with pytest.raises(NodeNotStarted, match="no-such-directive"):
         await machine.runtime.ensure_node(broken)
     assert (await machine.runtime.ensure_node(spec)).running
+    assert machine.runtime._exits.empty()
 
 
 async def test_a_program_that_is_not_there_is_told(machine: Machine):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from postgresql import NewDatabase
 from sqlalchemy import create_engine
 
 from cachestead.store.database import Database
 from cachestead.store.tables import domains, metadata
-from conftest import NewDatabase
 
 
 @pytest.fixture
@@ -36,10 +36,13 @@ async def test_a_change_that_raises_leaves_nothing(url: str) -> None:
     database = Database(url)
     await database.migrate()
 
-    with pytest.raises(ZeroDivisionError):
+    async def change() -> None:
         async with database.writing() as tx:
             await tx.execute(domains.insert().values(id="a" * 32, name="half"))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await change()
 
     async with database.reading() as tx:
         assert (await tx.execute(domains.select())).all() == []

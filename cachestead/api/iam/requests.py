@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from cachestead.api.iam.errors import bad_request
 from cachestead.identity.sign_in import DomainScope, EarlierToken, Password, ProjectScope, Reference
 
-Text = Annotated[str, Field(max_length=255)]
+Text = Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")]
+"""A name or an id; no database takes NUL."""
 
 
 class Body(BaseModel):

@@ -157,6 +157,7 @@ class UpdateInstance(RequestBody):
             rename_commands=self.rename_commands,
             maintain_begin=self.maintain_begin,
             maintain_end=self.maintain_end,
+            security_group_id=self.security_group_id,
             backup_policy=self.instance_backup_policy,
         )
 
@@ -426,6 +427,22 @@ class InstanceOut(InstanceSummary):
             task=instance.task,
             fail_reason=instance.fail_reason,
         )
+
+
+class InstanceVersionOut(BaseModel):
+    """Answer of show_instance_version. There is no minor upgrade yet: the newest is what the instance has."""
+
+    engine_minor_version: str
+    latest_engine_minor_version: str
+    proxy_minor_version: str | None = None
+    latest_proxy_minor_version: str | None = None
+    engine_minor_version_upgradable: bool = False
+    proxy_minor_version_upgradable: bool = False
+
+    @classmethod
+    def of(cls, instance: Instance) -> InstanceVersionOut:
+        """Product and version of the engine that the instance really runs on."""
+        return cls(engine_minor_version=instance.binary, latest_engine_minor_version=instance.binary)
 
 
 def _policy(instance: Instance) -> BackupPolicy | None:

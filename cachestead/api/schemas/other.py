@@ -97,6 +97,8 @@ class FlavorsOut(BaseModel):
     """Answer of list_flavors."""
 
     flavors: list[FlavorOut]
+    billing_factor: str = "Duration"
+    spec_type: str
 
 
 class ZoneOut(BaseModel):

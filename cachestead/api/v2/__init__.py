@@ -1,6 +1,12 @@
 """The V2 API, a module per chapter of the reference."""
 
-from cachestead.api.v2 import background_tasks, instance_management, lifecycle, other
+from cachestead.api.v2 import background_tasks, instance_management, lifecycle, other, shards
 
 # Chapter 4.2 has fixed paths (/instances/status) that must be seen before 4.1's /instances/{instance_id}.
-CHAPTERS = (other.chapter, instance_management.chapter, background_tasks.chapter, lifecycle.chapter)
+CHAPTERS = (
+    other.chapter,
+    instance_management.chapter,
+    shards.chapter,
+    background_tasks.chapter,
+    lifecycle.chapter,
+)

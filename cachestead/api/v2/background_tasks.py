@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Response
+
 from cachestead.api.access import May
 from cachestead.api.chapter import Chapter
 from cachestead.api.formats import InstanceIdPath, Limit, Offset, TaskIdPath, read_compact_time
@@ -103,7 +105,7 @@ async def delete_center_task(
     caller: Annotated[Caller, May["dcs:instance:deleteBackgroundTask"]],
     service: Use,
     body: DeleteCenterTask | None = None,  # noqa: ARG001 - documented, without meaning
-) -> DeletedTaskOut:
-    """Take a finished task off the project's list."""
+) -> Response:
+    """Take a finished task off the project's list. Unlike its twin of an instance it answers without a body."""
     await jobs.delete_task(service, caller, task_id)
-    return DeletedTaskOut()
+    return Response()

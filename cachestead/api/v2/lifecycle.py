@@ -17,6 +17,7 @@ from cachestead.api.schemas.lifecycle import (
     InstanceIds,
     InstanceListed,
     InstanceOut,
+    InstanceVersionOut,
     ListInstancesOut,
     UpdateInstance,
     read_capacity,
@@ -138,3 +139,12 @@ async def delete_single_instance(
 ) -> None:
     """Remove an instance with all its data. It answers 404 once it is gone."""
     await instances.delete_instance(service, caller, instance_id)
+
+
+@chapter.get(_ONE + "/version")
+async def show_instance_version(
+    instance_id: InstanceIdPath, caller: Annotated[Caller, May["dcs:instance:getUpgradeInfo"]], service: Use
+) -> InstanceVersionOut:
+    """Show which engine the instance really runs on; it may be newer than the version that was ordered."""
+    async with service.database.reading() as tx:
+        return InstanceVersionOut.of(await store.get_instance(tx, caller.project, instance_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cachestead import errors
 from cachestead.api.access import SignedIn
 from cachestead.api.chapter import Chapter
+from cachestead.api.formats import InstanceIdQuery
 from cachestead.api.schemas.other import FlavorOut, FlavorsOut, MaintenanceWindowsOut, QuotaOut, ZoneOut, ZonesOut
 from cachestead.api.services import Use
 from cachestead.domain.flavors import FlavorFilter
@@ -25,7 +26,7 @@ async def list_flavors(
     cpu_type: str | None = None,
     capacity: str | None = None,
     spec_type: str | None = None,
-    instance_id: str | None = None,
+    instance_id: InstanceIdQuery | None = None,
 ) -> FlavorsOut:
     """List flavors, each with the zones that have room for one now.
 
@@ -43,7 +44,8 @@ async def list_flavors(
         flavors=[
             FlavorOut.of(flavor, service.zones if flavor.promised_memory <= room else ())
             for flavor in service.flavors.list(wanted)
-        ]
+        ],
+        spec_type=spec_type or "instance",
     )
 
 

@@ -71,6 +71,8 @@ def launch(order: Launch) -> ProcessIdentity:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # Engines rewrite their files themselves and would let everybody read them.
+            umask=0o077,
             close_fds=True,
         )
     # The object would complain that its process outlives it, which is what nodes are for; `reap` does the rest.

@@ -26,6 +26,7 @@ from cachestead.runtime.process.processes import (
     is_alive,
     is_frozen,
     launch,
+    reap,
     send,
     wait_ended,
 )
@@ -69,10 +70,9 @@ class ProcessRuntime:
             process = await self._find_running(spec.id)
             if process is None:
                 async with self._starts:
-                    process = await self._begin(folder, spec)
-                    await self._wait_listening(folder, spec, process)
+                    await self._begin(folder, spec)
             elif not is_frozen(process):
-                await self._wait_listening(folder, spec, process)
+                await _wait_listening(folder, spec, process)
             return self._sighting(self._records[spec.id])
 
     async def stop_node(self, node: NodeId) -> None:
@@ -136,7 +136,8 @@ class ProcessRuntime:
         if process is not None:
             self._watch(record.id, process)
 
-    async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> ProcessIdentity:
+    async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> None:
+        """A new process serves the node; none is left if it does not come up."""
         if not is_free(spec.address, spec.port):
             raise NodeNotStarted(spec.id, f"{spec.address}:{spec.port}: address already in use, or not ours")
         record = folder.prepare(spec)
@@ -148,23 +149,14 @@ class ProcessRuntime:
             raise NodeNotStarted(spec.id, f"{spec.command[0]}: {error.strerror}") from error
         self._records[spec.id] = replace(record, process=process)
         folder.save(self._records[spec.id])
+        try:
+            await _wait_listening(folder, spec, process)
+        except NodeNotStarted:
+            await self._end(spec.id, 0)
+            reap(process.pid)
+            raise
+        # Only now: a start that failed is told to who asked for it, not to everybody.
         self._watch(spec.id, process)
-        return process
-
-    async def _wait_listening(self, folder: NodeFolder, spec: NodeSpec, process: ProcessIdentity) -> None:
-        deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        listens = False
-        while not listens:
-            listens = await _accepts(spec.address, spec.port)
-            # A server that fails on its second address listens on the first one for a moment: look after that.
-            await asyncio.sleep(POLL_SECONDS)
-            if not is_alive(process):
-                self._unwatch(spec.id)
-                self._forget(spec.id)
-                raise NodeNotStarted(spec.id, folder.last_lines() or "it ended at once and said nothing")
-            if asyncio.get_running_loop().time() > deadline:
-                await self._end(spec.id, 0)
-                raise NodeNotStarted(spec.id, f"it did not listen in {READY_SECONDS:g} s; {folder.last_lines()}")
 
     async def _end(self, node: NodeId, grace: float) -> None:
         """No process is left. Its end is ours, so nobody is told."""
@@ -201,6 +193,7 @@ class ProcessRuntime:
     def _unwatch(self, node: NodeId) -> None:
         if watch := self._watches.pop(node, None):
             watch.close()
+            reap(watch.process.pid)
 
     def _forget(self, node: NodeId) -> None:
         """Know of no process of the node."""
@@ -212,6 +205,20 @@ class ProcessRuntime:
         if process is None or not is_alive(process):
             return NodeSighting(record.id, running=False, owner=record.owner)
         return NodeSighting(record.id, True, process.pid, is_frozen(process), record.owner)
+
+
+async def _wait_listening(folder: NodeFolder, spec: NodeSpec, process: ProcessIdentity) -> None:
+    """The node accepts connections. Raises `NodeNotStarted` with the end of its log."""
+    deadline = asyncio.get_running_loop().time() + READY_SECONDS
+    listens = False
+    while not listens:
+        listens = await _accepts(spec.address, spec.port)
+        # A server that fails on its second address listens on the first one for a moment: look after that.
+        await asyncio.sleep(POLL_SECONDS)
+        if not is_alive(process):
+            raise NodeNotStarted(spec.id, folder.last_lines() or "it ended at once and said nothing")
+        if not listens and asyncio.get_running_loop().time() > deadline:
+            raise NodeNotStarted(spec.id, f"it did not listen in {READY_SECONDS:g} s; {folder.last_lines()}")
 
 
 async def _accepts(address: str, port: int) -> bool:

@@ -1,0 +1,178 @@
+"""Bringing one instance back to what its record wants: look, plan, act, tell what is true now.
+
+The plan is `domain/healing.py`'s; this file observes for it and walks it. It saves nothing: whoever called knows
+what the record may become.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from cachestead.domain.healing import Healing, NodeSeen, plan_healing
+from cachestead.domain.instances import Instance, Node, Role
+from cachestead.domain.sizes import MiB
+from cachestead.engine import replication
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.endpoint import ensure_bound
+from cachestead.engine.errors import EngineError, ReplicationLate
+from cachestead.engine.failover import LostMaster, take_over
+from cachestead.engine.info import NodeFacts, observe_node
+from cachestead.runtime.interface import NodeSighting
+from cachestead.workflows.machinery import (
+    Machinery,
+    address_of,
+    client_of,
+    ensure_unwatched,
+    ensure_watched,
+    has_standby,
+    login_of,
+    master_of,
+    replicas_of,
+    spec_of,
+)
+
+log = structlog.get_logger()
+
+Facts = Mapping[str, NodeFacts | None]
+_SYNC_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An instance as it is now."""
+
+    nodes: tuple[Node, ...]
+    serving: bool
+    used_memory: MiB | None = None
+    """None if its master did not answer."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One instance under repair."""
+
+    machinery: Machinery
+    instance: Instance
+    sightings: Mapping[str, NodeSighting]
+    watched: NodeAddress | None
+    """The master by the Sentinels' word; None if they do not know the instance."""
+    tell: Callable[[Truth], Awaitable[None]]
+    """Told what is true as soon as it is, before nodes are rebuilt."""
+
+    async def run(self) -> Truth:
+        """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""
+        facts = await self._observe()
+        plan = plan_healing(self.instance, self._seen(facts), self._watched_node())
+        master = plan.master
+        if plan.take_over:
+            master = await self._replace_master(plan.master)
+        nodes = self._nodes(facts, plan, master)
+        current = replace(self.instance, nodes=nodes)
+        if plan.take_over:
+            await self.tell(Truth(nodes, serving=True))
+        if master in plan.start and has_standby(current):
+            await self._start_all(current, plan)
+        else:
+            await self._start(current, plan)
+        if has_standby(current):
+            await self._ensure_endpoint(current, facts)
+        serving = plan.serving or plan.take_over or master in plan.start
+        found = facts.get(master)
+        return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
+
+    async def _observe(self) -> dict[str, NodeFacts | None]:
+        nodes = self.instance.nodes
+        found = await asyncio.gather(*(self._facts(node) for node in nodes))
+        return dict(zip((node.id for node in nodes), found, strict=True))
+
+    async def _facts(self, node: Node) -> NodeFacts | None:
+        sighting = self.sightings.get(node.id)
+        if sighting is None or not sighting.running or sighting.frozen:
+            return None
+        try:
+            return await observe_node(client_of(self.machinery, self.instance, node))
+        except EngineError:
+            return None
+
+    def _seen(self, facts: Facts) -> dict[str, NodeSeen]:
+        return {
+            node.id: NodeSeen(
+                running=node.id in self.sightings and self.sightings[node.id].running,
+                role=Role(found.role) if (found := facts[node.id]) else None,
+            )
+            for node in self.instance.nodes
+        }
+
+    def _watched_node(self) -> str | None:
+        return next((node.id for node in self.instance.nodes if address_of(node) == self.watched), None)
+
+    def _nodes(self, facts: Facts, plan: Healing, master: str) -> tuple[Node, ...]:
+        return tuple(
+            replace(
+                node,
+                role=Role.MASTER if node.id == master else Role.REPLICA,
+                active=facts[node.id] is not None or node.id in plan.start,
+            )
+            for node in self.instance.nodes
+        )
+
+    async def _replace_master(self, lost: str) -> str:
+        """Another node is master and has the instance's address; returns its id."""
+        instance, login = self.instance, login_of(self.machinery, self.instance)
+        order = LostMaster(
+            name=instance.id,
+            master=next(address_of(node) for node in instance.nodes if node.id == lost),
+            candidates=[address_of(node) for node in instance.nodes if node.id != lost],
+            vip=instance.ip,
+            secret=login.secret or "",
+            user=login.user,
+            commands=login.commands,
+        )
+        taken = await take_over(self.machinery.sentinels, order)
+        winner = next(node.id for node in instance.nodes if address_of(node) == taken.winner)
+        log.info(
+            "master replaced", instance=instance.id, lost=lost, master=winner, seconds=round(taken.seconds, 3)
+        )
+        return winner
+
+    async def _start(self, current: Instance, plan: Healing) -> None:
+        for node_id in plan.start:
+            node = next(node for node in current.nodes if node.id == node_id)
+            await self.machinery.connections.forget(address_of(node))
+            await self.machinery.runtime.ensure_node(spec_of(self.machinery, current, node))
+            log.info("node started again", instance=current.id, node=node_id, role=node.role.value)
+
+    async def _start_all(self, current: Instance, plan: Healing) -> None:
+        """Every node was gone. Sentinels may be about to promote one of them, and would when it is back.
+
+        So they look away until the replicas follow: a Sentinel asks a master that is new to it for its replicas,
+        and then only every ten seconds. Meanwhile the record keeps who was master.
+        """
+        await self.tell(Truth(current.nodes, serving=False))
+        await ensure_unwatched(self.machinery, current)
+        await self._start(current, plan)
+        with contextlib.suppress(ReplicationLate):
+            replicas = [client_of(self.machinery, current, node) for node in replicas_of(current)]
+            await replication.wait_in_sync(replicas, address_of(master_of(current)), _SYNC_SECONDS)
+        await ensure_watched(self.machinery, current)
+
+    async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
+        """The address is the master's, and the others follow it."""
+        master = next(node for node in current.nodes if node.role is Role.MASTER)
+        await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        if self.watched is None:
+            await ensure_watched(self.machinery, current)
+        for node in current.nodes:
+            found = facts.get(node.id)
+            if (
+                node.role is Role.REPLICA
+                and found
+                and found.role == "slave"
+                and found.master != address_of(master)
+            ):
+                await replication.ensure_replica_of(client_of(self.machinery, current, node), address_of(master))

@@ -1,0 +1,278 @@
+"""The routes and their answers against the public contract, operation by operation and field by field."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from contract import ADDITIONS, MISSING, NULLS, OPEN_ENUMS, OPERATIONS, SCHEMAS, departures, success_of
+from fastapi.routing import APIRoute
+from installation import HA, PASSWORD, SINGLE, Installation
+from pydantic import BaseModel
+from starlette.routing import Match
+
+from cachestead.api.access import access_of
+from cachestead.api.v2 import CHAPTERS
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
+ROUTED = {route.name: route for route in ROUTES}
+NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
+DOCUMENTED_ROUTED = 20
+"""Operations of the current reference (English) that are routed; raise it with every new one."""
+
+ALIASES = {"list_background_task": {"begin_time"}}  # the reference's own example writes it for start_time
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_JOB = "0" * 32
+
+each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+
+
+@each_route
+def test_route_is_an_operation_with_its_path_method_and_title(route: APIRoute) -> None:
+    operation = OPERATIONS[route.name]
+    assert (route.methods, route.path) == ({operation["method"]}, operation["path"])
+
+
+@each_route
+def test_route_takes_the_documented_parameters(route: APIRoute) -> None:
+    operation = OPERATIONS[route.name]
+    assert set(route.param_convertors) == {one["name"] for one in operation["path_params"]}
+    taken = {one.alias: one.field_info.annotation for one in route.dependant.query_params}
+    documented = {one["name"]: one["type"] for one in operation["query_params"]}
+    assert taken.keys() == documented.keys() | ALIASES.get(route.name, set())
+    assert {name for name, kind in taken.items() if kind is int} == {
+        name for name, kind in documented.items() if kind == "Integer"
+    }
+
+
+@each_route
+def test_route_takes_the_documented_body(route: APIRoute) -> None:
+    documented = OPERATIONS[route.name]["request_body"]
+    models = [_model_of(one.field_info.annotation) for one in route.dependant.body_params]
+    if documented is None:
+        assert models == []
+        return
+    [model] = models
+    assert set(model.model_fields) == {one["name"] for one in SCHEMAS[documented["schema"]]["fields"]}
+
+
+def _model_of(annotation: Any) -> type[BaseModel]:
+    kinds = getattr(annotation, "__args__", (annotation,))
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+
+
+@each_route
+def test_route_asks_for_the_action_of_table_5_1(route: APIRoute) -> None:
+    assert access_of(route) == (OPERATIONS[route.name]["iam_action"] or "signed in")
+
+
+@each_route
+def test_route_answers_with_a_documented_status(route: APIRoute) -> None:
+    assert route.status_code in success_of(OPERATIONS[route.name])
+
+
+@each_route
+def test_no_earlier_route_takes_the_requests_of_this_one(route: APIRoute) -> None:
+    path = route.path.format(**dict.fromkeys(route.param_convertors, "x"))
+    scope = {"type": "http", "method": next(iter(route.methods)), "path": path}
+    assert next(one.name for one in ROUTES if one.matches(scope)[0] is Match.FULL) == route.name
+
+
+def test_what_is_not_routed_only_gets_less(record_property: Callable[[str, object], None]) -> None:
+    documented = {one["id"] for one in OPERATIONS.values() if "en-2025-05" in one["sources"]}
+    routed = documented & ROUTED.keys()
+    print(
+        f"{len(routed)} of {len(documented)} documented operations are routed, {len(ROUTED)} of {len(OPERATIONS)} in all"
+    )
+    record_property("documented_routed", len(routed))
+    assert len(routed) >= DOCUMENTED_ROUTED
+    assert OPERATIONS.keys() - ROUTED.keys() == NOT_ROUTED, "take what is routed now off tests/api/not_routed.txt"
+
+
+def test_the_manual_lists_the_operations_of_the_contract() -> None:
+    with (ROOT / "scripts" / "operations.csv").open() as file:
+        listed = {one["id"]: (one["title"], one["method"], one["path"]) for one in csv.DictReader(file)}
+    assert listed == {one["id"]: (one["title"], one["method"], one["path"]) for one in OPERATIONS.values()}
+
+
+def test_exceptions_to_the_contract_are_about_fields_it_has() -> None:
+    fields = {name: {field["name"] for field in schema["fields"]} for name, schema in SCHEMAS.items()}
+    assert all(names - {"*"} <= fields[schema] for schema, names in NULLS.items())
+    assert not any(names & fields[schema] for schema, names in ADDITIONS.items())
+    assert all(field in fields[schema] for schema, field in OPEN_ENUMS)
+
+
+@dataclass
+class World:
+    """A project with instances to ask about and to use up."""
+
+    installation: Installation
+    api: httpx.Client
+    outside: httpx.Client
+    """The same caller; paths begin at the version."""
+    ha: str
+    single: str
+    used_up: list[str]
+    """Instances that operations may remove."""
+
+    def order(self, **fields: Any) -> dict[str, Any]:
+        return self.installation.order("contract-made", SINGLE, **fields)
+
+    def finished_task(self) -> str:
+        tasks = self.api.get(f"/instances/{self.ha}/tasks").json()["tasks"]
+        return str(next(one["id"] for one in tasks if one["status"] == "SUCCESS"))
+
+
+@pytest.fixture(scope="module")
+def world(installation: Installation) -> Iterator[World]:
+    policy = {
+        "backup_type": "auto",
+        "save_days": 2,
+        "periodical_backup_plan": {
+            "timezone_offset": "+0800", "backup_at": [1, 3], "period_type": "weekly", "begin_at": "01:00-02:00",
+        },
+    }  # fmt: skip
+    full = {
+        "tags": [{"key": "use", "value": "contract"}],
+        "description": "all of it",
+        "instance_backup_policy": policy,
+    }
+    ha = installation.create("contract-ha", HA, **full)["instance_id"]
+    single = installation.create("contract-single")["instance_id"]
+    token = installation.token()
+    with (
+        installation.http() as api,
+        httpx.Client(
+            base_url=f"{installation.endpoint}/v2", headers={"X-Auth-Token": token}, timeout=60
+        ) as outside,
+    ):
+        made = api.post("/instances", json=installation.order("contract-spare", instance_num=2)).json()[
+            "instances"
+        ]
+        spare = [installation.wait(one["instance_id"])["instance_id"] for one in made]
+        restarted = api.put("/instances/status", json={"action": "soft_restart", "instances": [ha]})
+        assert restarted.json()["results"][0]["result"] == "success"
+        installation.wait(ha)
+        yield World(installation, api, outside, ha, single, spare)
+
+
+Call = Callable[[World], httpx.Response]
+
+CALLS: dict[str, Call] = {
+    "create_instance": lambda w: w.api.post("/instances", json=w.order()),
+    "list_instances": lambda w: w.api.get(
+        "/instances", params={"include_failure": "true", "include_delete": "true"}
+    ),
+    "show_instance": lambda w: w.api.get(f"/instances/{w.ha}"),
+    "show_instance_version": lambda w: w.api.get(f"/instances/{w.single}/version"),
+    "update_instance": lambda w: w.api.put(f"/instances/{w.ha}", json={"description": "changed"}),
+    "list_group_replication_info": lambda w: w.api.get(f"/instance/{w.ha}/groups"),
+    "list_number_of_instances_in_different_status": lambda w: w.api.get("/instances/status"),
+    "list_statistics_of_running_instances": lambda w: w.api.get("/instances/statistic"),
+    "update_password": lambda w: w.api.put(
+        f"/instances/{w.ha}/password", json={"old_password": PASSWORD, "new_password": PASSWORD + "2"}
+    ),
+    "reset_password": lambda w: w.api.post(
+        f"/instances/{w.single}/password/reset", json={"new_password": PASSWORD}
+    ),
+    "restart_or_flush_instances": lambda w: w.api.put(
+        "/instances/status", json={"action": "flush", "instances": [w.single, UNKNOWN_ID]}
+    ),
+    "list_flavors": lambda w: w.api.get("/flavors"),
+    "list_available_zones": lambda w: w.outside.get("/available-zones"),
+    "list_maintenance_windows": lambda w: w.outside.get("/instances/maintain-windows"),
+    "show_quota_of_tenant": lambda w: w.api.get("/quota"),
+    "list_background_task": lambda w: w.api.get(f"/instances/{w.ha}/tasks"),
+    "list_center_task": lambda w: w.api.get("/tasks"),
+    "show_background_task_progress": lambda w: w.api.get(f"/instances/{w.ha}/tasks/{w.finished_task()}/progress"),
+    "show_job_info": lambda w: w.api.get(f"/jobs/{w.finished_task()}"),
+    "delete_background_task": lambda w: w.api.delete(f"/instances/{w.ha}/tasks/{w.finished_task()}"),
+    "delete_center_task": lambda w: w.api.delete(f"/tasks/{w.finished_task()}"),
+    "batch_delete_instances": lambda w: w.api.request(
+        "DELETE", "/instances", json={"instances": [w.used_up.pop(), UNKNOWN_ID]}
+    ),
+    "delete_single_instance": lambda w: w.api.delete(f"/instances/{w.used_up.pop()}"),
+}
+
+
+def test_every_routed_operation_is_called() -> None:
+    assert CALLS.keys() == ROUTED.keys()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_answer_is_what_the_contract_says(name: str, world: World) -> None:
+    answer = CALLS[name](world)
+    documented = success_of(OPERATIONS[name])
+    assert answer.status_code in documented, answer.text
+    schema = documented[answer.status_code]
+    if schema is None:
+        assert not answer.content
+        return
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert list(departures(answer.json(), schema)) == []
+
+
+def test_answers_about_an_instance_being_made_are_what_the_contract_says(world: World) -> None:
+    made = world.api.post("/instances", json=world.installation.order("contract-young", HA)).json()["instances"][0]
+    young = made["instance_id"]
+    seen, waited_until = set(), time.monotonic() + 30
+    while "RUNNING" not in seen:
+        assert time.monotonic() < waited_until, seen
+        for path, schema in (
+            (f"/instances/{young}", "ShowInstanceResponse"),
+            (f"/instances?instance_id={young}", "ListInstancesResponse"),
+            (f"/instance/{young}/groups", "ListGroupReplicationInfoResponse"),
+            (f"/instances/{young}/tasks", "ListBackgroundTaskResponse"),
+        ):
+            body = world.api.get(path).json()
+            assert list(departures(body, schema, path)) == []
+            seen |= {body["status"]} if "status" in body else set()
+    assert seen == {"CREATING", "RUNNING"}
+
+
+def test_removing_failed_instances_answers_without_a_body(world: World) -> None:
+    answer = world.api.request("DELETE", "/instances", params={"all_failure": "true"})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_refusal_of_strangers_has_the_documented_shape(name: str, world: World) -> None:
+    answer = _ask_for_nothing_known(ROUTED[name], world, {})
+    assert answer.status_code == 401
+    assert_refused(answer)
+
+
+@pytest.mark.parametrize(
+    "name", [one for one, route in ROUTED.items() if route.param_convertors.keys() - {"project_id"}]
+)
+def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world: World) -> None:
+    answer = _ask_for_nothing_known(ROUTED[name], world, {"X-Auth-Token": world.outside.headers["X-Auth-Token"]})
+    kinds = ROUTED[name].param_convertors.keys()
+    assert_refused(answer)
+    if kinds & {"task_id", "job_id"}:
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "DCS.4133")
+    else:
+        assert (answer.status_code, answer.json()["error_code"]) == (404, "DCS.3022")
+
+
+def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str]) -> httpx.Response:
+    ids = dict.fromkeys(("task_id", "job_id"), UNKNOWN_JOB) | {"instance_id": UNKNOWN_ID}
+    path = route.path.format(project_id=world.installation.env["project_id"], **ids)
+    body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
+    [method] = route.methods
+    return httpx.request(method, world.installation.endpoint + path, headers=headers, json=body)
+
+
+def assert_refused(answer: httpx.Response) -> None:
+    assert answer.headers["X-Request-Id"]
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert list(departures(answer.json(), "ErrorResponse")) == []

@@ -1,0 +1,132 @@
+"""The public contract as data (`../shared/contract` beside the repository), and what an answer must be to keep it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(os.environ.get("CACHESTEAD_CONTRACT", Path(__file__).resolve().parents[2] / "shared" / "contract"))
+MISSING = "" if FOLDER.is_dir() else f"the contract is not beside the repository ({FOLDER})"
+
+EVERY_FIELD = "*"
+NULLS: dict[str, set[str]] = {
+    # The contract marks what examples show as null. Here is what is null for other reasons.
+    "BandwidthInfo": {  # nothing was expanded
+        "begin_time", "end_time", "next_expand_time", "expand_effect_time", "expand_interval_time", "max_expand_count",
+    },
+    "DetailsBody": {EVERY_FIELD},  # only what the task changed is set
+    "SingleBackgroundTask": {"params"},
+    "ListCenterTasksResp": {"params"},
+    "ShowJobInfoResponse": {"end_time"},  # it runs
+    "ShowInstanceResponse": {"launched_at"},  # it is being made
+    "ShowBackgroundTaskProgressResponse": {"remain_time"},
+    "ShowInstanceVersionResponse": {"proxy_minor_version", "latest_proxy_minor_version"},  # it has no proxy
+    "StepDetail": {"end_time"},
+}  # fmt: skip
+"""Fields that may be null although the contract shows no sign of it, by schema."""
+
+ADDITIONS: dict[str, set[str]] = {
+    "ShowInstanceResponse": {"fail_reason"},
+    "SingleBackgroundTask": {"error_code", "job_id"},  # the SDK's ListCenterTasksResp has them
+    "ErrorResponse": {"request_id"},  # of 401, as the public gateway answers
+}
+"""Fields that the contract does not have."""
+
+OPEN_ENUMS = {
+    # The reference names some of the words only; these lists are not closed.
+    ("SingleBackgroundTask", "name"),
+    ("ListCenterTasksResp", "name"),
+    ("ShowJobInfoResponse", "job_type"),
+    ("FlavorsItems", "engine"),  # its example shows redis in lower case
+    ("FlavorsItems", "product_type"),  # the Chinese text of 4.1.4 adds enterprise
+}
+
+
+def contract_file(name: str) -> Path:
+    """A file of the contract; the test is skipped where there is none."""
+    if MISSING:
+        pytest.skip(MISSING)
+    return FOLDER / name
+
+
+def _load(name: str, otherwise: Any) -> Any:
+    return otherwise if MISSING else json.loads((FOLDER / name).read_text())
+
+
+OPERATIONS: dict[str, dict[str, Any]] = {one["id"]: one for one in _load("operations.json", [])}
+SCHEMAS: dict[str, dict[str, Any]] = _load("schemas.json", {})
+STATUSES: set[str] = {
+    word
+    for kind in ("short", "long")
+    for word, _ in _load("enums.json", {}).get("instance_statuses", {}).get(kind, {}).get("values", [])
+}
+
+
+def success_of(operation: dict[str, Any]) -> dict[int, str | None]:
+    """Documented statuses of success, each with the schema of its answer (None: no body)."""
+    return {int(code): one["schema"] for code, one in operation["responses"].items() if code.startswith("2")}
+
+
+def departures(value: Any, kind: str, where: str = "answer") -> Iterator[str]:
+    """Everything in which a value is not of this type of the contract, in words."""
+    if kind.startswith("Array<"):
+        if not isinstance(value, list):
+            yield f"{where}: {value!r} is no list"
+            return
+        for place, item in enumerate(value):
+            yield from departures(item, kind[6:-1], f"{where}[{place}]")
+    elif kind in SCHEMAS:
+        yield from _object_departures(value, kind, where)
+    elif not _is_a(value, kind):
+        yield f"{where}: {value!r} is no {kind}"
+
+
+def _object_departures(value: Any, schema: str, where: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{where}: {value!r} is no {schema}"
+        return
+    fields = {one["name"]: one for one in SCHEMAS[schema]["fields"]}
+    for name in value.keys() - fields.keys() - ADDITIONS.get(schema, set()):
+        yield f"{where}.{name}: not a field of {schema}"
+    for name, field in fields.items():
+        place = f"{where}.{name}"
+        if name not in value:
+            yield f"{place}: missing"
+        elif value[name] is None:
+            nulls = NULLS.get(schema, set())
+            if not (field["nullable"] or name in nulls or EVERY_FIELD in nulls):
+                yield f"{place}: null"
+        else:
+            yield from departures(value[name], field["type"], place)
+            yield from _word_departures(value[name], schema, field, place)
+
+
+def _word_departures(value: Any, schema: str, field: dict[str, Any], where: str) -> Iterator[str]:
+    known = field["enum"]
+    if known and (schema, field["name"]) not in OPEN_ENUMS:
+        words = value if isinstance(value, list) else [value]
+        yield from (f"{where}: {word!r} is none of {known}" for word in words if word not in known)
+    if "instance_statuses" in (field["notes"] or "") and value not in STATUSES:
+        yield f"{where}: {value!r} is no state of an instance"
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    match kind:
+        case "String":
+            return isinstance(value, str)
+        case "Integer" | "Long":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "Float" | "Double":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "Boolean":
+            return isinstance(value, bool)
+        case "Object" | "Map<String,String>":
+            return isinstance(value, dict)
+        case "Any":
+            return True
+    raise LookupError(f"the contract has no type {kind}")
