@@ -31,14 +31,15 @@ from cachestead.workflows.machinery import (
     ensure_watched,
     has_standby,
     login_of,
+    master_of,
+    replicas_of,
     spec_of,
 )
 
 log = structlog.get_logger()
 
-_SYNC_SECONDS = 10.0
-
 Facts = Mapping[str, NodeFacts | None]
+_SYNC_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,12 @@ class Repair:
         current = replace(self.instance, nodes=nodes)
         if plan.take_over:
             await self.tell(Truth(nodes, serving=True))
-        all_gone = master in plan.start and has_standby(current)
-        if all_gone:
-            # Meanwhile the record keeps who was master.
-            await self.tell(Truth(nodes, serving=False))
-            await ensure_unwatched(self.machinery, current)
-        for node_id in plan.start:
-            await self._start(current, node_id)
-        if all_gone:
-            await self._await_replicas(current)
+        if master in plan.start and has_standby(current):
+            await self._start_all(current, plan)
+        else:
+            await self._start(current, plan)
         if has_standby(current):
             await self._ensure_endpoint(current, facts)
-            if all_gone or self.watched is None:
-                await ensure_watched(self.machinery, current)
         serving = plan.serving or plan.take_over or master in plan.start
         found = facts.get(master)
         return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
@@ -146,27 +140,33 @@ class Repair:
         )
         return winner
 
-    async def _start(self, current: Instance, node_id: str) -> None:
-        node = next(node for node in current.nodes if node.id == node_id)
-        await self.machinery.connections.forget(address_of(node))
-        await self.machinery.runtime.ensure_node(spec_of(self.machinery, current, node))
-        log.info("node started again", instance=current.id, node=node_id, role=node.role.value)
+    async def _start(self, current: Instance, plan: Healing) -> None:
+        for node_id in plan.start:
+            node = next(node for node in current.nodes if node.id == node_id)
+            await self.machinery.connections.forget(address_of(node))
+            await self.machinery.runtime.ensure_node(spec_of(self.machinery, current, node))
+            log.info("node started again", instance=current.id, node=node_id, role=node.role.value)
 
-    async def _await_replicas(self, current: Instance) -> None:
-        """Every node was gone; the replicas follow again before the Sentinels look.
+    async def _start_all(self, current: Instance, plan: Healing) -> None:
+        """Every node was gone. Sentinels may be about to promote one of them, and would when it is back.
 
-        Sentinels may be about to promote a node that is gone as well, and would when it is back. So they look away
-        meanwhile; and one that is new to a master asks it for its replicas at once, then only every ten seconds.
+        So they look away until the replicas follow: a Sentinel asks a master that is new to it for its replicas,
+        and then only every ten seconds. Meanwhile the record keeps who was master.
         """
-        master = next(node for node in current.nodes if node.role is Role.MASTER)
-        replicas = [client_of(self.machinery, current, node) for node in current.nodes if node is not master]
+        await self.tell(Truth(current.nodes, serving=False))
+        await ensure_unwatched(self.machinery, current)
+        await self._start(current, plan)
         with contextlib.suppress(ReplicationLate):
-            await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
+            replicas = [client_of(self.machinery, current, node) for node in replicas_of(current)]
+            await replication.wait_in_sync(replicas, address_of(master_of(current)), _SYNC_SECONDS)
+        await ensure_watched(self.machinery, current)
 
     async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
         """The address is the master's, and the others follow it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
         await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        if self.watched is None:
+            await ensure_watched(self.machinery, current)
         for node in current.nodes:
             found = facts.get(node.id)
             if (
