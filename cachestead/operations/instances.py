@@ -43,7 +43,6 @@ from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
 from cachestead.workflows.workflow import Workflow
 
-
 _STRANGERS = 512
 """Addresses that others may hold before a search for free ones is given up."""
 

@@ -69,7 +69,7 @@ def test_names_go_with_their_instance(installation: Installation):
             resolve(installation, made["domain_name"])
         return True
 
-    eventually(is_gone, 2)
+    eventually(is_gone)
 
 
 def test_clients_are_told_where_names_resolve(installation: Installation):
