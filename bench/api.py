@@ -76,7 +76,8 @@ def main() -> None:
             installation.remove()
     with bare_app() as port:
         bare = rows["bare uvicorn app"] = measure(Load(port, get("/", {}), chosen.clients, chosen.seconds))
-    print(f"{f'{chosen.clients} clients, one worker':28} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'of the bare app':>16}")
+    title = f"{chosen.clients} clients, one worker"
+    print(f"{title:28} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'of the bare app':>16}")
     for name, row in rows.items():
         print(f"{name:28} {row.rate:8.0f} {row.p50:8.1f} {row.p99:8.1f} {row.rate / bare.rate:15.2f}x")
 

@@ -41,7 +41,10 @@ def main() -> None:
                 batch = provision(installation, api, SINGLE, chosen.batch)
         finally:
             installation.remove()
-        bare, bare_batch = start_bare(Path(folder), chosen.runs, 1), start_bare(Path(folder), chosen.batch, AT_ONCE)
+        bare, bare_batch = (
+            start_bare(Path(folder), chosen.runs, 1),
+            start_bare(Path(folder), chosen.batch, AT_ONCE),
+        )
     print(f"{'seconds':34} {'runs':>5} {'median':>8} {'max':>8} {'bare start':>11}")
     one = statistics.median(bare)
     for name, seconds in (("single", single), ("master/standby", standby), ("bare valkey-server to PING", bare)):
