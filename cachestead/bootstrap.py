@@ -28,6 +28,9 @@ from cachestead.identity.authentication import Authenticator
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
+from cachestead.names.answers import Answers
+from cachestead.names.directory import Directory
+from cachestead.names.responder import Responder
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers
@@ -57,6 +60,7 @@ class Application:
     health: Health
     leftovers: Leftovers
     sentinels: SentinelNodes
+    names: Responder | None
     http: FastAPI
 
 
@@ -157,6 +161,7 @@ async def build(settings: Settings) -> Application:
         health=Health(machinery, sentinels.ensure),
         leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, timedelta(days=settings.jobs.keep_days)),
         sentinels=sentinels,
+        names=_names(settings, database),
         http=build_app(
             Services(
                 settings,
@@ -185,6 +190,15 @@ def promisable_memory(capacity: CapacitySettings) -> MiB:
     """What instances may be promised in all."""
     machine = capacity.memory_mb or psutil.virtual_memory().total // (1024 * 1024)
     return MiB(int(machine * capacity.overcommit))
+
+
+def _names(settings: Settings, database: Database) -> Responder | None:
+    """The instances' domain names, unless they are switched off."""
+    names = settings.names
+    if not names.enabled:
+        return None
+    answers = Answers(settings.region.dns_zone, names.ttl_seconds, names.host, Directory(database).find)
+    return Responder(answers, names.host, names.port)
 
 
 def _dbos(settings: Settings) -> DBOSConfig:

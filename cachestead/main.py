@@ -22,9 +22,10 @@ from cachestead.engine import catalogue
 from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
 from cachestead.identity.secrets import Vault
+from cachestead.names.responder import Responder
 from cachestead.reconcilers.loop import Loop
 from cachestead.runtime.process.runtime import ProcessRuntime
-from cachestead.settings import LogSettings, Settings
+from cachestead.settings import LogSettings, NamesSettings, Settings
 from cachestead.store import facts
 
 log = structlog.get_logger()
@@ -80,6 +81,8 @@ async def _serve(settings: Settings, run: Path) -> None:
     await application.runner.start()
     for loop in loops:
         loop.start()
+    if application.names:
+        await _start_names(application.names)
     server = _Server(
         uvicorn.Config(
             application.http,
@@ -100,6 +103,8 @@ async def _serve(settings: Settings, run: Path) -> None:
     try:
         await server.serve()
     finally:
+        if application.names:
+            await application.names.stop()
         for loop in loops:
             await loop.stop()
         for watch in watches:
@@ -107,6 +112,15 @@ async def _serve(settings: Settings, run: Path) -> None:
         await application.runner.close(settings.server.stop_grace_seconds)
         await application.database.close()
         log.info("stopped; nodes go on")
+
+
+async def _start_names(names: Responder) -> None:
+    """Domain names are a comfort: without them everything else goes on."""
+    try:
+        await names.start()
+        log.info("domain names are answered", port=names.port)
+    except OSError as error:
+        log.warning("domain names are not answered", port=names.port, reason=str(error))
 
 
 class _Server(uvicorn.Server):
@@ -181,7 +195,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
     async def read() -> dict[str, str]:
         database = bootstrap.open_database(settings)
         try:
-            return await seed.client_environment(database, Vault.at(settings.data_dir), settings)
+            known = await seed.client_environment(database, Vault.at(settings.data_dir), settings)
+            return known | _names_environment(settings.names)
         finally:
             await database.close()
 
@@ -191,6 +206,11 @@ def client_environment(settings: Settings) -> dict[str, str]:
         return asyncio.run(read())
     except LookupError as missing:
         raise NotInitialised(str(settings.data_dir)) from missing
+
+
+def _names_environment(names: NamesSettings) -> dict[str, str]:
+    """Where domain names are answered; nothing if they are not."""
+    return {"dns_host": str(names.host), "dns_port": str(names.port)} if names.enabled else {}
 
 
 def stop_nodes(settings: Settings) -> int:

@@ -8,6 +8,8 @@ defaults below. Rooms receive the group they need, never the whole.
 from __future__ import annotations
 
 import ipaddress
+import re
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +21,11 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_ZONE = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+# A name has at most 253 characters; those of instances put 52 before the zone.
+_ZONE_LENGTH = 200
 
 
 class Group(BaseModel):
@@ -97,7 +104,7 @@ class RegionSettings(Group):
     subnet_cidr: str = "127.64.0.0/16"
     """Addresses of nodes and instances. All of 127.0.0.0/8 works on Linux without any set-up."""
     dns_zone: str = "dcs.cachestead.internal"
-    """End of the instances' domain names."""
+    """End of the instances' domain names, without a final dot."""
 
     @model_validator(mode="after")
     def _check_cidr(self) -> Self:
@@ -105,6 +112,25 @@ class RegionSettings(Group):
         if network.version != 4 or network.num_addresses < 32:
             raise ValueError("region.subnet_cidr must be an IPv4 network of at least 32 addresses")
         return self
+
+    @model_validator(mode="after")
+    def _check_dns_zone(self) -> Self:
+        if len(self.dns_zone) > _ZONE_LENGTH or not _ZONE.fullmatch(self.dns_zone):
+            raise ValueError("region.dns_zone must be a domain name of letters, digits, hyphens and dots")
+        return self
+
+
+class NamesSettings(Group):
+    """The small DNS server that answers for the instances' domain names, and for nothing else."""
+
+    enabled: bool = True
+    """Whether it runs. Without it names resolve only if somebody else answers for the region's zone."""
+    host: IPv4Address | IPv6Address = IPv4Address("127.0.0.1")
+    """Address it listens on; loopback, as the instances are."""
+    port: int = Field(default=8653, ge=1, le=65535)
+    """UDP and TCP port; not 53, which needs privileges and is often taken."""
+    ttl_seconds: int = Field(default=5, ge=0, le=3600)
+    """How long clients may believe an answer, in seconds; short, because roles change."""
 
 
 class StoreSettings(Group):
@@ -187,6 +213,7 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     tenants: list[TenantSettings] = Field(default_factory=list)
     region: RegionSettings = RegionSettings()
+    names: NamesSettings = NamesSettings()
     store: StoreSettings = StoreSettings()
     engine: EngineSettings = EngineSettings()
     capacity: CapacitySettings = CapacitySettings()

@@ -1,6 +1,6 @@
 """An installation of the product for tests: the real program in a process of its own, over a temporary folder.
 
-Its port and its addresses are its own; whatever happens, no process of it is left when the test ends.
+Its ports and its addresses are its own; whatever happens, no process of it is left when the test ends.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Installation:
     settings: dict[str, str] = field(default_factory=dict)
     """More settings, as environment variables without the prefix."""
     port: int = field(default_factory=free_port)
+    names_port: int = field(default_factory=free_port)
     subnet: str = field(default_factory=lambda: f"127.{random.randint(65, 99)}.{random.randint(0, 15) * 16}.0/20")
     process: subprocess.Popen[bytes] | None = None
 
@@ -71,6 +72,7 @@ class Installation:
         own = {
             "CACHESTEAD_DATA_DIR": str(self.folder),
             "CACHESTEAD_SERVER__PORT": str(self.port),
+            "CACHESTEAD_NAMES__PORT": str(self.names_port),
             "CACHESTEAD_REGION__SUBNET_CIDR": self.subnet,
             "CACHESTEAD_CAPACITY__MEMORY_MB": "65536",
             "CACHESTEAD_LOG__LEVEL": "debug",

@@ -1,10 +1,10 @@
 """Who may call what: authentication of every request, and access as a parameter type.
 
 `Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal) in
-the request's state; it refuses nothing itself but a body that is too large and a NUL in the URL. The route
-decides, by the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn`
-where the table names none, `Anyone` for what is public. A route without such a parameter is public by omission,
-which `access_of` lets a test find.
+the request's state; it refuses nothing itself but a body that is too large. The route decides, by the type of its
+`caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the table names none,
+`Anyone` for what is public. A route without such a parameter is public by omission, which `access_of` lets a test
+find.
 """
 
 from __future__ import annotations
@@ -58,19 +58,13 @@ class Authentication:
             return
         if body is None:
             return  # The client went away while it was sending: there is nobody to answer.
-        outcome: Caller | ServiceError
+        state = scope.setdefault("state", {})
         try:
-            outcome = await self._authenticator.authenticate(
+            state[_OUTCOME] = await self._authenticator.authenticate(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body
             )
         except ServiceError as refusal:
-            outcome = refusal
-        if b"\x00" in unquote_to_bytes(scope["query_string"]) or "\x00" in scope["path"]:
-            # No database takes it. Who is not signed in is told that first, as everywhere.
-            unreadable = outcome if isinstance(outcome, ServiceError) else InvalidParameter("NUL", name="URL")
-            await _send_refusal(unreadable, scope, send)
-            return
-        scope.setdefault("state", {})[_OUTCOME] = outcome
+            state[_OUTCOME] = refusal
         await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
@@ -163,12 +157,15 @@ class Access:
     """`public`, `signed in`, or the action."""
 
     async def __call__(self, request: Request) -> Caller | None:
-        """The caller, once everything asked for holds."""
-        if self.kind == "public":
-            return None
-        caller = _caller_of(request)
-        if self.kind != "signed in":
-            check_allowed(caller, self.kind)
+        """The caller, once everything asked for holds and the URL can be read."""
+        caller = None
+        if self.kind != "public":
+            caller = _caller_of(request)
+            if self.kind != "signed in":
+                check_allowed(caller, self.kind)
+        if "\x00" in request.scope["path"] or b"\x00" in unquote_to_bytes(request.scope["query_string"]):
+            # No database takes it.
+            raise InvalidParameter("NUL", name="URL")
         return caller
 
 

@@ -44,6 +44,10 @@ from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTA
 from cachestead.workflows.workflow import Workflow
 
 
+_STRANGERS = 512
+"""Addresses that others may hold before a search for free ones is given up."""
+
+
 async def create_instances(service: Service, caller: Caller, order: Order) -> list[Instance]:
     """As many instances as ordered, all or none, CREATING.
 
@@ -109,10 +113,16 @@ async def _choose_addresses(
 
 
 def _free_addresses(service: Service, cidr: str, taken: set[str], port: int) -> Iterator[str]:
+    strangers = 0
     for host in ipaddress.ip_network(cidr).hosts():
         address = str(host)
-        if address not in taken and service.is_address_free(address, port):
+        if address in taken:
+            continue
+        if service.is_address_free(address, port):
             yield address
+        elif (strangers := strangers + 1) >= _STRANGERS:
+            # Somebody listens on this port of every address; the rest of the network would tell nothing else.
+            return
 
 
 async def delete_instance(service: Service, caller: Caller, instance_id: str) -> None:

@@ -116,7 +116,8 @@ class Repair:
             replace(
                 node,
                 role=Role.MASTER if node.id == master else Role.REPLICA,
-                active=facts[node.id] is not None or node.id in plan.start,
+                # A replica that is only being started has no data yet; the next look says more.
+                active=facts[node.id] is not None or (node.id == master and node.id in plan.start),
             )
             for node in self.instance.nodes
         )

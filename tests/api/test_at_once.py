@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from conftest import NewDatabase
 from installation import HA, PASSWORD, Installation, client_of, eventually
+from postgresql import NewDatabase
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from refusals import check_refused, look

@@ -620,7 +620,7 @@ def test_a_body_over_the_limit_is_refused_in_the_documented_shape(cloud, chunked
     answer = httpx.post(f"{cloud.url}/v2/{cloud.project}/instances", content=content)
 
     assert answer.status_code == 413
-    assert set(answer.json()) == {"error_code", "error_msg", "request_id"}
+    assert set(answer.json()) == {"error_code", "error_msg", "error_ext_msg", "request_id"}
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
 
 

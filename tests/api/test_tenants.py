@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from conftest import NewDatabase
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdcs import v2 as sdk
 from installation import PASSWORD, Installation, client_of, eventually
+from postgresql import NewDatabase
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from refusals import check_refused, look

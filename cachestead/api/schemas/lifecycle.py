@@ -12,7 +12,8 @@ from cachestead import errors
 from cachestead.api.bodies import Refused, RequestBody
 from cachestead.api.formats import flag_text, iso_time
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import Instance, Mode
+from cachestead.domain.instances import Instance
+from cachestead.domain.names import domain_name, has_readonly_name, readonly_domain_name
 from cachestead.domain.orders import Network, Order
 from cachestead.domain.sizes import capacity_text, minor_gb, whole_gb
 from cachestead.operations.instances import Edit, Outcome
@@ -278,8 +279,10 @@ def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str)
         "capacity_minor": minor_gb(instance.capacity_gb),
         "ip": instance.ip,
         "port": instance.port,
-        "domain_name": f"redis-{instance.id}.{dns_zone}",
-        "readonly_domain_name": f"redis-{instance.id}-readonly.{dns_zone}" if instance.mode is Mode.HA else None,
+        "domain_name": domain_name(instance.id, dns_zone),
+        "readonly_domain_name": (
+            readonly_domain_name(instance.id, dns_zone) if has_readonly_name(instance.mode) else None
+        ),
         "spec_code": instance.spec_code,
         "vpc_id": instance.vpc_id,
         "vpc_name": network.vpc_name,

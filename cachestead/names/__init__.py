@@ -1,0 +1,1 @@
+"""The instances' domain names as a DNS server answers them."""

@@ -1,0 +1,121 @@
+"""A responder over records in SQLite, and a client of it: the library's own resolver."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dns.asyncquery
+import dns.asyncresolver
+import dns.message
+
+from cachestead.domain.instances import Instance, Mode, Node, Role, State, node_id
+from cachestead.domain.sizes import MiB
+from cachestead.names.responder import Responder
+from cachestead.store import instances as store
+from cachestead.store.database import Database
+
+ZONE = "dcs.cachestead.internal"
+LOOPBACK = ipaddress.ip_address("127.0.0.1")
+TTL = 5
+VIP = "127.64.0.200"
+MASTER, REPLICA = Role.MASTER, Role.REPLICA
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Names:
+    """Records, the responder over them, and ways to ask it."""
+
+    database: Database
+    clock: Clock
+    responder: Responder
+
+    @property
+    def resolver(self) -> dns.asyncresolver.Resolver:
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port, resolver.lifetime = [str(LOOPBACK)], self.responder.port, 3
+        return resolver
+
+    async def resolve(self, name: str, kind: str = "A", *, tcp: bool = False) -> set[str]:
+        """What a name resolves to."""
+        return {record.to_text() for record in await self.resolver.resolve(name, kind, tcp=tcp)}
+
+    async def ask(self, name: str, kind: str = "A", *, tcp: bool = False, **query: object) -> dns.message.Message:
+        """The whole answer."""
+        question = dns.message.make_query(name, kind, **query)
+        ask = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        return await ask(question, str(LOOPBACK), port=self.responder.port, timeout=3)
+
+    async def add(
+        self, mode: Mode, roles: Sequence[Role], state: State = State.RUNNING, *, active: bool = True
+    ) -> Instance:
+        """An instance on record; its nodes have the addresses 127.64.0.1 and following."""
+        instance = str(uuid.uuid4())
+        nodes = tuple(
+            Node(
+                node_id(instance, 0, n),
+                instance,
+                0,
+                n,
+                f"127.64.{n // 250}.{n % 250 + 1}",
+                6379,
+                "a",
+                role,
+                active,
+            )
+            for n, role in enumerate(roles)
+        )
+        made = _instance(instance, mode, state, nodes)
+        async with self.database.writing() as tx:
+            await store.add_instance(tx, made, MiB(128))
+        return made
+
+    async def save(self, *nodes: Node) -> None:
+        """Nodes as they are now; what the responder remembers is forgotten."""
+        async with self.database.writing() as tx:
+            for node in nodes:
+                await store.save_node(tx, node)
+        self.clock.now += 1
+
+
+def _instance(instance: str, mode: Mode, state: State, nodes: tuple[Node, ...]) -> Instance:
+    return Instance(
+        id=instance,
+        project_id="p" * 32,
+        name="named",
+        state=state,
+        engine="Redis",
+        engine_version="7.0",
+        spec_code="redis.ha.xu1.tiny.r2.128",
+        mode=mode,
+        capacity_gb=0.125,
+        cpu_type="x86_64",
+        vpc_id="vpc",
+        subnet_id="subnet",
+        security_group_id=None,
+        ip=VIP,
+        port=6379,
+        az_codes=("a",),
+        no_password_access=False,
+        maintain_begin="02:00",
+        maintain_end="06:00",
+        created_at=_AT,
+        updated_at=_AT,
+        user_id="u" * 32,
+        user_name="admin",
+        nodes=nodes,
+    )
