@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "scenarios")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "scenarios"))
 
 from installation import HA, Installation, client_of, eventually
 from witnesses import Writer
@@ -57,7 +57,7 @@ def lose_master(
     if heal:
         await_whole(installation, instance)
     with Writer(instance) as writer:
-        psutil.Process(master_pid(installation, instance)).send_signal(how)
+        psutil.Process(master_pid(instance)).send_signal(how)
         eventually(lambda: writer.gaps, 90)
     return writer.gaps[0]
 
@@ -74,7 +74,7 @@ def await_whole(installation: Installation, instance: Instance) -> None:
     eventually(look, 60)
 
 
-def master_pid(installation: Installation, instance: Instance) -> int:
+def master_pid(instance: Instance) -> int:
     with client_of(instance) as client:
         return int(client.info("server")["process_id"])
 

@@ -21,7 +21,8 @@ class Services:
     identity: Identity
 
 
-def _service_of(request: Request) -> Service:
+async def _service_of(request: Request) -> Service:
+    # A coroutine, though it awaits nothing: FastAPI runs plain functions in a thread.
     services: Services = request.app.state.services
     return services.service
 

@@ -119,7 +119,9 @@ async def _start(
     if not await store.take_instance(tx, instance, after):
         raise busy_error(instance)
     # The new password travels to the workflow sealed: jobs are readable records.
-    params = {"sealed": service.vault.seal({"password": new}), "no_password_access": no_password}
+    before = {"secrets": instance.secrets, "no_password_access": instance.no_password_access}
+    sealed = service.vault.seal({"password": new})
+    params = {"sealed": sealed, "no_password_access": no_password, "before": before}
     job = new_job(CHANGE_PASSWORD, after, caller, service.now(), params)
     await job_store.add_job(tx, job)
     return job.id

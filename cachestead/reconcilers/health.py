@@ -41,7 +41,7 @@ class Health:
         """Look at every instance, heal what needs it, save what changed."""
         moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
-            found = [one for one in await store.list_any_instances(tx, _HEALED) if _is_free(one)]
+            found = [one async for one in store.each_instance(tx, _HEALED) if _is_free(one)]
         self._with_standby = frozenset(node.id for one in found if has_standby(one) for node in one.nodes)
         sightings = await self._sightings()
         masters = await self._masters()

@@ -6,8 +6,10 @@ Deleted instances stay as records (callers may list them), without nodes and add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
@@ -19,7 +21,15 @@ from cachestead.store.database import Tx
 from cachestead.store.tables import instance_tags, instances, nodes
 from cachestead.store.times import from_ms, to_ms
 
+_AT_A_TIME = 50
 _GONE = (State.DELETED, State.CREATEFAILED)
+_ONE = select(instances).where(instances.c.id == bindparam("id"))
+_TAGS = select(instance_tags).where(instance_tags.c.instance_id.in_(bindparam("ids", expanding=True)))
+_NODES = (
+    select(nodes)
+    .where(nodes.c.instance_id.in_(bindparam("ids", expanding=True)))
+    .order_by(nodes.c.shard, nodes.c.ordinal)
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,8 @@ class InstanceFilter:
     status: str | None = None
     ip: str | None = None
     capacity_gb: float | None = None
-    tags: dict[str, str | None] = field(default_factory=dict)
+    tags: tuple[tuple[str, str | None], ...] = ()
+    """Keys with their values; None matches any."""
     with_failed: bool = False
     with_deleted: bool = False
 
@@ -111,7 +122,7 @@ async def _lock(tx: Tx, instance_id: str) -> None:
 
 async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
     """One instance of any project, with nodes, or None."""
-    row = (await tx.execute(select(instances).where(instances.c.id == instance_id))).mappings().first()
+    row = (await tx.execute(_ONE, {"id": instance_id})).mappings().first()
     if row is None:
         return None
     [instance] = await _with_tags(tx, [_instance(row)])
@@ -123,26 +134,39 @@ async def list_instances(
     tx: Tx, project_id: str, wanted: InstanceFilter, *, offset: int, limit: int
 ) -> tuple[int, list[Instance]]:
     """How many match, and the page asked for, newest first; without nodes."""
-    conditions = _conditions(project_id, wanted)
-    total = func.count().over().label("total")
-    page = (
-        select(instances, total)
-        .where(*conditions)
-        .order_by(instances.c.created_at.desc(), instances.c.id)
-        .offset(offset)
-        .limit(limit)
-    )
-    rows = (await tx.execute(page)).mappings().all()
+    count, page = _count_and_page(project_id, wanted)
+    rows = (await tx.execute(page, {"first": offset, "most": limit})).mappings().all()
     if rows:
         return rows[0]["total"], await _with_tags(tx, [_instance(row) for row in rows])
-    count = await tx.scalar(select(func.count()).select_from(instances).where(*conditions)) if offset else 0
-    return count or 0, []
+    return (await tx.scalar(count) or 0) if offset else 0, []
+
+
+@lru_cache(maxsize=256)
+def _count_and_page(project_id: str, wanted: InstanceFilter) -> tuple[Select[Any], Select[Any]]:
+    """Kept, because clients ask the same again and again, and building a query takes longer than running it."""
+    conditions = _conditions(project_id, wanted)
+    count = select(func.count()).select_from(instances).where(*conditions)
+    # The count is a query of its own within the other: the page is then found by the index, and nothing sorted.
+    page = select(instances, count.correlate(None).scalar_subquery().label("total")).where(*conditions)
+    in_order = page.order_by(instances.c.created_at.desc(), instances.c.id.desc())
+    return count, in_order.offset(bindparam("first")).limit(bindparam("most"))
 
 
 async def list_any_instances(tx: Tx, states: Sequence[State]) -> list[Instance]:
     """Every instance in one of these states, with nodes."""
     rows = (await tx.execute(select(instances).where(instances.c.state.in_(states)))).mappings().all()
     return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
+async def each_instance(tx: Tx, states: Sequence[State]) -> AsyncIterator[Instance]:
+    """The same, some at a time, with the event loop let go in between: for passes over all that there is."""
+    page = select(instances).where(instances.c.state.in_(states)).order_by(instances.c.id).limit(_AT_A_TIME)
+    last = ""
+    while rows := (await tx.execute(page.where(instances.c.id > last))).mappings().all():
+        for one in await _with_nodes(tx, [_instance(row) for row in rows]):
+            yield one
+        last = rows[-1]["id"]
+        await asyncio.sleep(0)
 
 
 async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
@@ -239,7 +263,7 @@ def _conditions(project_id: str, wanted: InstanceFilter) -> list[ColumnElement[b
         found.append(or_(c.ip == wanted.ip, c.ip.contains(wanted.ip, autoescape=True)))
     if wanted.capacity_gb is not None:
         found.append(c.capacity_gb == wanted.capacity_gb)
-    found += [_has_tag(key, value) for key, value in wanted.tags.items()]
+    found += [_has_tag(key, value) for key, value in wanted.tags]
     return found
 
 
@@ -252,9 +276,8 @@ def _has_tag(key: str, value: str | None) -> ColumnElement[bool]:
 async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
     if not found:
         return found
-    query = select(instance_tags).where(instance_tags.c.instance_id.in_([one.id for one in found]))
     tags: dict[str, dict[str, str]] = {}
-    for row in await tx.execute(query):
+    for row in await tx.execute(_TAGS, {"ids": [one.id for one in found]}):
         tags.setdefault(row.instance_id, {})[row.key] = row.value
     return [replace(one, tags=tags[one.id]) if one.id in tags else one for one in found]
 
@@ -262,9 +285,8 @@ async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
 async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     if not found:
         return found
-    query: Select[Any] = select(nodes).where(nodes.c.instance_id.in_([one.id for one in found]))
     by_instance: dict[str, list[Node]] = {}
-    for row in (await tx.execute(query.order_by(nodes.c.shard, nodes.c.ordinal))).mappings():
+    for row in (await tx.execute(_NODES, {"ids": [one.id for one in found]})).mappings():
         by_instance.setdefault(row["instance_id"], []).append(_node(row))
     return [replace(one, nodes=tuple(by_instance.get(one.id, ()))) for one in found]
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from cachestead.domain.orders import Network
 from cachestead.store.database import Tx
 from cachestead.store.tables import addresses, networks
 
+_NETWORK = select(networks).where(networks.c.project_id == bindparam("project"))
+
 
 async def get_network(tx: Tx, project_id: str, cidr: str) -> Network:
     """The project's VPC, subnet and security group."""
-    row = (await tx.execute(select(networks).where(networks.c.project_id == project_id))).one()
+    row = (await tx.execute(_NETWORK, {"project": project_id})).one()
     return Network(
         vpc_id=row.vpc_id,
         vpc_name=row.vpc_name,

@@ -138,6 +138,7 @@ instances = Table(
     Column("password_failures", Integer, nullable=False, default=0),
     Column("password_locked_until", BigInteger),
     Index("ix_instances_project", "project_id", "created_at", "id"),
+    Index("ix_instances_project_state", "project_id", "state"),
     Index("ix_instances_state", "state"),
 )
 

@@ -52,6 +52,13 @@ async def save_password(ctx: StepContext) -> None:
         await store.edit_instance(tx, ctx.instance.id, secrets=sealed, no_password_access=free)
 
 
+async def save_old_password(ctx: StepContext) -> None:
+    """The record has the password that it had before."""
+    before = ctx.job.params["before"]
+    async with ctx.machinery.database.writing() as tx:
+        await store.edit_instance(tx, ctx.instance.id, **before)
+
+
 def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     return advance(instance, Event.CHANGE_DONE, at)
 
@@ -63,7 +70,7 @@ def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
 CHANGE_PASSWORD = Workflow(
     "change-password",
     job_type="modifyPasswordJob",
-    steps=(Step(set_on_nodes, undo=set_back), Step(save_password)),
+    steps=(Step(set_on_nodes, undo=set_back), Step(save_password, undo=save_old_password)),
     succeed=_succeed,
     fail=_fail,
     task="modify",

@@ -88,7 +88,7 @@ CHANGE_PORT = Workflow(
         Step(save_port, undo=save_old_port),
         Step(await_replication),
         Step(open_endpoint),
-        Step(watch_instance),
+        Step(watch_instance, undo=unwatch_instance),
         Step(verify),
     ),
     succeed=_succeed,

@@ -7,18 +7,25 @@ instance notices nothing at all.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import redis
 from installation import HA, PASSWORD, SINGLE, Installation, client_of, eventually
 from witnesses import Writer, assert_nothing_is_left_over, running_nodes
+
+from cachestead.engine.catalogue import find_engines
+from cachestead.settings import EngineSettings
 
 OTHER_PASSWORD = "An0ther-word"
 ANSWERED = "answered"
@@ -337,3 +344,66 @@ def test_down_all_leaves_no_process(fresh_installation: Installation):
     fresh_installation.wait(instance["instance_id"])
     with client_of(instance) as client:
         assert client.get("kept") == "value"
+
+
+@pytest.fixture
+def broken(fresh_installation: Installation, tmp_path: Path) -> Installation:
+    """A service whose engine starts as a Sentinel, and ends at once as anything else."""
+    real = find_engines(EngineSettings()).newest()
+    script = tmp_path / "valkey-server"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *--sentinel*|*--version*|-v) exec {real.path} "$@";; esac\n'
+        "echo 'it is broken' >&2\nexit 1\n"
+    )
+    script.chmod(0o755)
+    fresh_installation.settings["ENGINE__BINARIES"] = json.dumps([str(script)])
+    fresh_installation.settings["ENGINE__SEARCH_PATH"] = "false"
+    return fresh_installation.start()
+
+
+@pytest.mark.parametrize("flavor", [SINGLE, HA])
+def test_what_cannot_be_made_fails_with_a_reason_and_leaves_nothing(broken: Installation, flavor: str):
+    order = broken.order("unmade", flavor, engine_version="7.0")
+    with broken.http() as api:
+        made = api.post("/instances", json=order).json()["instances"][0]["instance_id"]
+        failed = broken.wait(made, "CREATEFAILED")
+
+        assert "it is broken" in failed["fail_reason"]
+        assert_nothing_is_left_over(broken)
+        assert api.delete(f"/instances/{made}").status_code == 204
+    broken.wait_gone(made)
+    assert_nothing_is_left_over(broken)
+
+
+def test_all_that_failed_can_be_removed_at_once(broken: Installation):
+    with broken.http() as api:
+        answer = api.post("/instances", json=broken.order("unmade", instance_num=3))
+        made = [one["instance_id"] for one in answer.json()["instances"]]
+        for one in made:
+            broken.wait(one, "CREATEFAILED")
+        assert api.delete("/instances", params={"all_failure": "true"}).status_code == 204
+    for one in made:
+        broken.wait_gone(one)
+
+
+def test_an_address_that_is_taken_in_between_fails_the_creation_and_nobody_else(installation: Installation):
+    address = str(ipaddress.ip_network(installation.subnet)[-2])
+    order = installation.order("taken", private_ip=address)
+    stopped = psutil.Process(installation.process.pid)
+    with socket.socket() as stranger, installation.http() as api:
+        # The service is held between planning and starting: a batch before it keeps all its workers busy.
+        batch = api.post("/instances", json=installation.order("busy", instance_num=20)).json()["instances"]
+        made = api.post("/instances", json=order).json()["instances"][0]["instance_id"]
+        stopped.suspend()
+        stranger.bind((address, 6379))
+        stranger.listen()
+        stopped.resume()
+        failed = installation.wait(made, "CREATEFAILED")
+
+        assert f"{address}:6379" in failed["fail_reason"]
+        api.delete(f"/instances/{made}")
+    installation.wait_gone(made)
+    for one in batch:
+        installation.wait(one["instance_id"])
+    remove_all(installation, batch)

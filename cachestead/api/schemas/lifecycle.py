@@ -220,6 +220,9 @@ class Features(BaseModel):
     support_audit_log: bool = False
 
 
+_FEATURES = Features()
+
+
 class InstanceSummary(BaseModel):
     """Fields that the list and the details share."""
 
@@ -262,7 +265,7 @@ class InstanceSummary(BaseModel):
     cpu_type: str
     az_codes: list[str]
     tags: list[Tag]
-    features: Features = Features()
+    features: Features
 
 
 def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str) -> dict[str, Any]:
@@ -297,6 +300,8 @@ def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str)
         "description": instance.description,
         "cpu_type": instance.cpu_type,
         "az_codes": list(instance.az_codes),
+        # One for all: a default that is a model would be copied for each instance.
+        "features": _FEATURES,
         "tags": [Tag.model_construct(key=key, value=value) for key, value in instance.tags.items()],
     }
 

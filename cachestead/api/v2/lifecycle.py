@@ -71,7 +71,7 @@ async def list_instances(
         status=status,
         ip=ip,
         capacity_gb=read_capacity(capacity),
-        tags=read_tag_filter(tags),
+        tags=tuple(read_tag_filter(tags).items()),
         with_failed=read_flag(include_failure, "include_failure"),
         with_deleted=read_flag(include_delete, "include_delete"),
     )

@@ -79,6 +79,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("instances", schema=None) as batch_op:
         batch_op.create_index("ix_instances_project", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_instances_project_state", ["project_id", "state"], unique=False)
         batch_op.create_index("ix_instances_state", ["state"], unique=False)
 
     op.create_table(
@@ -209,6 +210,7 @@ def downgrade() -> None:
     op.drop_table("jobs")
     with op.batch_alter_table("instances", schema=None) as batch_op:
         batch_op.drop_index("ix_instances_state")
+        batch_op.drop_index("ix_instances_project_state")
         batch_op.drop_index("ix_instances_project")
 
     op.drop_table("instances")

@@ -1,0 +1,332 @@
+"""What every workflow promises, by being listed in `ALL`.
+
+It fails at each step and leaves nothing but the recorded failure; every step may run twice; every undo may run
+twice. The real runner runs it on the real nodes of a master/standby instance; faults are put in by wrapping steps.
+Nobody heals meanwhile, unless a test asks.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+from dbos import DBOS
+from installation import HA, PASSWORD, free_port
+from real_engines import kill_all_under, pids_under
+from sqlalchemy import select
+
+from cachestead import bootstrap
+from cachestead.bootstrap import Application
+from cachestead.domain.instances import Instance, State
+from cachestead.domain.jobs import Job, JobStatus
+from cachestead.domain.orders import Order
+from cachestead.engine import replication
+from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.connection import connected
+from cachestead.identity.callers import Caller
+from cachestead.operations import instances as operations
+from cachestead.operations import passwords
+from cachestead.operations.service import Service
+from cachestead.settings import load_settings
+from cachestead.store import identity, networks
+from cachestead.store import instances as store
+from cachestead.store import jobs as job_store
+from cachestead.store.tables import jobs
+from cachestead.workflows.all import ALL
+from cachestead.workflows.machinery import address_of, client_of, master_of, replicas_of
+from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Fault(Exception):
+    """What a test puts in."""
+
+
+@dataclass
+class World:
+    """A control plane in this process, and the caller who uses it."""
+
+    application: Application
+    caller: Caller
+    order: Order
+
+    @property
+    def service(self) -> Service:
+        return self.application.http.state.services.service
+
+    def install(self, workflow: Workflow) -> None:
+        """From now on this is the workflow of its name."""
+        self.application.runner._workflows[workflow.name] = workflow
+
+    async def create(self) -> str:
+        """The id of a new instance on its way."""
+        [made] = await operations.create_instances(self.service, self.caller, self.order)
+        return made.id
+
+    async def instance(self, instance_id: str) -> Instance:
+        async with self.service.database.reading() as tx:
+            found = await store.find_any_instance(tx, instance_id)
+        assert found is not None
+        return found
+
+    async def last_job(self, instance_id: str) -> Job:
+        """The instance's newest job, which is final."""
+        query = select(jobs.c.id).where(jobs.c.instance_id == instance_id).order_by(jobs.c.created_at.desc())
+        async with self.service.database.reading() as tx:
+            job_id = (await tx.scalars(query)).first()
+        await self.service.worker.wait(job_id, 60)
+        async with self.service.database.reading() as tx:
+            job = await job_store.find_any_job(tx, job_id)
+        assert job is not None
+        assert job.status.is_final
+        return job
+
+    async def serves(self, instance_id: str, password: str = PASSWORD, port: int | None = None) -> Instance:
+        """The instance is RUNNING, takes writes, copies them, and the Sentinels watch it where it is."""
+        instance = await self.instance(instance_id)
+        assert (instance.state, instance.task) == (State.RUNNING, None)
+        assert instance.port == (port or instance.port)
+        machinery, master = self.application.machinery, address_of(master_of(instance))
+        async with connected(NodeAddress(instance.ip, instance.port), password, user=None) as client:
+            assert await client.set("served", "yes")
+        standby = [client_of(machinery, instance, node) for node in replicas_of(instance)]
+        await replication.wait_in_sync(standby, master, 20)
+        assert await machinery.sentinels.masters() == {**await machinery.sentinels.masters(), instance_id: master}
+        return instance
+
+    async def assert_nothing_is_left_of(self, instance_id: str) -> None:
+        """No process, folder, address, node or Sentinel entry."""
+        machinery = self.application.machinery
+        async with self.service.database.reading() as tx:
+            assert await networks.list_addresses_of(tx, instance_id) == []
+            known = await store.list_any_node_ids(tx)
+        assert (await self.instance(instance_id)).nodes == ()
+        assert instance_id not in await machinery.sentinels.watched_names()
+        assert not (machinery.vip_folder / "endpoints" / f"{instance_id}.json").exists()
+        folder = self.application.settings.data_dir / "nodes"
+        present = {*known, *(f"sentinel-{n}" for n in range(3))}
+        assert {one.name for one in folder.iterdir()} == present
+        assert len(list(pids_under(folder))) == len(present)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Everything but HTTP and the reconcilers' loops."""
+    settings = load_settings(
+        data_dir=tmp_path_factory.mktemp("world"),
+        server={"port": free_port()},
+        region={"subnet_cidr": f"127.{random.randint(100, 120)}.{random.randint(0, 15) * 16}.0/20"},
+        capacity={"memory_mb": 65536},
+    )
+    application = await bootstrap.build(settings)
+    machinery = application.machinery
+    try:
+        await machinery.runtime.start()
+        await application.sentinels.ensure_all()
+        await application.runner.start()
+        yield await _new_world(application)
+    finally:
+        await application.runner.close(0)
+        DBOS.destroy()
+        await machinery.sentinels.close()
+        await machinery.connections.close()
+        await machinery.runtime.close()
+        await machinery.database.close()
+        kill_all_under(settings.data_dir / "nodes")
+
+
+async def _new_world(application: Application) -> World:
+    settings = application.settings
+    async with application.database.reading() as tx:
+        domain = await identity.find_domain_named(tx, settings.identity.domain)
+        [project] = await identity.list_projects(tx, domain.id)
+        network = await networks.get_network(tx, project.id, settings.region.subnet_cidr)
+    caller = Caller("u", "admin", domain.id, domain.name, project.id, project.name, ())
+    zones = tuple(zone.code for zone in settings.region.zones[:2])
+    order = Order(
+        "generic", "Redis", "7.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD
+    )
+    return World(application, caller, order)
+
+
+@pytest.fixture(autouse=True)
+def restored(world: World) -> Iterator[None]:
+    """A test's faults end with it."""
+    yield
+    for workflow in ALL:
+        world.install(workflow)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept(world: World) -> str:
+    """The instance that is changed again and again."""
+    instance_id = await world.create()
+    await world.last_job(instance_id)
+    await world.serves(instance_id)
+    return instance_id
+
+
+Ask = Callable[[World, str], Awaitable[object]]
+"""How to have a workflow started on an instance."""
+
+
+async def _change(world: World, instance_id: str, **edit: object) -> None:
+    await operations.update_instance(world.service, world.caller, instance_id, operations.Edit(**edit))
+
+
+ASK: dict[str, Ask] = {
+    "delete-instance": lambda world, one: operations.delete_instance(world.service, world.caller, one),
+    "restart-instance": lambda world, one: operations.change_status(world.service, world.caller, "restart", [one]),
+    "flush-instance": lambda world, one: operations.change_status(world.service, world.caller, "flush", [one]),
+    "change-password": lambda world, one: passwords.reset_password(
+        world.service, world.caller, one, "An0ther-word", no_password=False
+    ),
+    "change-port": lambda world, one: _change(world, one, port=6400),
+    "rename-commands": lambda world, one: _change(world, one, rename_commands={"keys": "kkeys"}),
+}
+ASK_BACK: dict[str, Ask] = {
+    "change-password": lambda world, one: passwords.reset_password(
+        world.service, world.caller, one, PASSWORD, no_password=False
+    ),
+    "change-port": lambda world, one: _change(world, one, port=6379),
+    "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
+}
+"""So that the next test finds the instance as this one did."""
+
+
+async def start(world: World, workflow: Workflow, kept: str) -> tuple[str, Job]:
+    """Have the workflow run to its end; the instance it ran on, and its job."""
+    if workflow.name == "create-instance":
+        instance_id = await world.create()
+        return instance_id, await world.last_job(instance_id)
+    if workflow.name == "delete-instance":
+        kept = await world.create()
+        assert (await world.last_job(kept)).status is JobStatus.SUCCESS
+    await ASK[workflow.name](world, kept)
+    return kept, await world.last_job(kept)
+
+
+def failing_after(workflow: Workflow, number: int) -> Workflow:
+    """It does this step, and then says that it could not."""
+
+    async def fail(run: StepFunction, ctx: StepContext) -> None:
+        await run(ctx)
+        raise Fault("put in by a test")
+
+    step = workflow.steps[number]
+    broken = Step(_wrapped(step.run, fail), step.undo)
+    return replace(workflow, steps=(*workflow.steps[:number], broken, *workflow.steps[number + 1 :]))
+
+
+async def _twice(run: StepFunction, ctx: StepContext) -> None:
+    await run(ctx)
+    # As after a crash: what the step saved is read again.
+    async with ctx.machinery.database.reading() as tx:
+        instance = await store.find_any_instance(tx, ctx.instance.id)
+    await run(replace(ctx, instance=instance))
+
+
+def _wrapped(run: StepFunction, around: Callable[[StepFunction, StepContext], Awaitable[None]]) -> StepFunction:
+    @functools.wraps(run)
+    async def wrapped(ctx: StepContext) -> None:
+        await around(run, ctx)
+
+    return wrapped
+
+
+def with_steps_twice(workflow: Workflow) -> Workflow:
+    return replace(workflow, steps=tuple(Step(_wrapped(one.run, _twice), one.undo) for one in workflow.steps))
+
+
+def with_undos_twice(workflow: Workflow) -> Workflow:
+    undone = (Step(one.run, one.undo and _wrapped(one.undo, _twice)) for one in workflow.steps)
+    return replace(workflow, steps=tuple(undone))
+
+
+async def assert_only_the_failure_is_left(
+    world: World, workflow: Workflow, before: Instance | None, one: str
+) -> None:
+    """What each kind of work says it leaves when it fails."""
+    after = await world.instance(one)
+    assert after.task is None
+    if workflow.name == "create-instance":
+        assert after.state is State.CREATEFAILED
+        assert "put in by a test" in (after.fail_reason or "")
+        await world.assert_nothing_is_left_of(one)
+        return
+    if workflow.name == "delete-instance":
+        assert after.state is State.DELETING
+        world.install(workflow)
+        await world.application.leftovers.run_pass()
+        assert (await world.last_job(one)).status is JobStatus.SUCCESS
+        await world.assert_nothing_is_left_of(one)
+        return
+    if after.state is State.ERROR:
+        await world.application.health.run_pass()
+    after = await world.serves(one)
+    assert before is not None
+    untold = {
+        "updated_at": before.updated_at,
+        "fail_reason": before.fail_reason,
+        "used_memory": before.used_memory,
+    }
+    assert replace(after, **untold, nodes=before.nodes) == before
+    assert {(node.address, node.port) for node in after.nodes} == {
+        (node.address, node.port) for node in before.nodes
+    }
+
+
+EVERY_STEP = [
+    pytest.param(workflow, number, id=f"{workflow.name}-{step.name}")
+    for workflow in ALL
+    for number, step in enumerate(workflow.steps)
+]
+EVERY_WORKFLOW = [pytest.param(workflow, id=workflow.name) for workflow in ALL]
+
+
+@pytest.mark.parametrize(("workflow", "number"), EVERY_STEP)
+async def test_a_failure_at_a_step_leaves_nothing_but_the_failure(
+    world: World, kept: str, workflow: Workflow, number: int
+):
+    before = await world.instance(kept)
+    world.install(failing_after(workflow, number))
+    instance_id, job = await start(world, workflow, kept)
+
+    assert job.status is JobStatus.FAIL
+    assert job.fail_reason == f"{workflow.steps[number].name}: put in by a test"
+    await assert_only_the_failure_is_left(world, workflow, before, instance_id)
+
+
+@pytest.mark.parametrize("workflow", EVERY_WORKFLOW)
+async def test_every_undo_may_run_twice(world: World, kept: str, workflow: Workflow):
+    before = await world.instance(kept)
+    world.install(failing_after(with_undos_twice(workflow), len(workflow.steps) - 1))
+    instance_id, job = await start(world, workflow, kept)
+
+    assert job.status is JobStatus.FAIL
+    await assert_only_the_failure_is_left(world, workflow, before, instance_id)
+
+
+@pytest.mark.parametrize("workflow", EVERY_WORKFLOW)
+async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workflow):
+    world.install(with_steps_twice(workflow))
+    instance_id, job = await start(world, workflow, kept)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    if workflow.name == "delete-instance":
+        assert (await world.instance(instance_id)).state is State.DELETED
+        await world.assert_nothing_is_left_of(instance_id)
+        return
+    await world.serves(
+        instance_id,
+        password="An0ther-word" if workflow.name == "change-password" else PASSWORD,
+        port=6400 if workflow.name == "change-port" else None,
+    )
+    if workflow.name in ASK_BACK:
+        await ASK_BACK[workflow.name](world, instance_id)
+        assert (await world.last_job(instance_id)).status is JobStatus.SUCCESS
