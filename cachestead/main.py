@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -100,6 +101,9 @@ async def _serve(settings: Settings, run: Path) -> None:
         await facts.save_fact(tx, "public_url", settings.public_url)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.ask_to_stop)
+    # What is here now stays: the collector need not look at it again and again while requests are answered.
+    gc.collect()
+    gc.freeze()
     try:
         await server.serve()
     finally:

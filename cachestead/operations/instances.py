@@ -55,7 +55,7 @@ async def create_instances(service: Service, caller: Caller, order: Order) -> li
     project = caller.project
     async with service.database.writing() as tx:
         await networks.lock_allocation(tx)
-        network = await networks.get_network(tx, project, service.region.subnet_cidr)
+        network = await service.network_of(tx, project)
         checked = check_order(order, service.flavors, network, [zone.code for zone in service.zones])
         usage = await store.get_usage(tx, project)
         promised = await store.get_promised_memory(tx)
@@ -209,9 +209,7 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if instance.state is State.DELETING:
             raise errors.InstanceNotFound(f"instance {instance_id}")
-        check_security_group(
-            edit.security_group_id, await networks.get_network(tx, caller.project, service.region.subnet_cidr)
-        )
+        check_security_group(edit.security_group_id, await service.network_of(tx, caller.project))
         edited = _edited(instance, edit)
         if edited != instance:
             edited = replace(edited, updated_at=service.now())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from cachestead.domain.flavors import FlavorCatalogue
 from cachestead.domain.jobs import Job
+from cachestead.domain.orders import Network
 from cachestead.domain.sizes import MiB
 from cachestead.identity.secrets import Vault
 from cachestead.settings import QuotaSettings, RegionSettings
-from cachestead.store.database import Database
+from cachestead.store import networks
+from cachestead.store.database import Database, Tx
 from cachestead.workflows.machinery import Machinery
 
 
@@ -49,6 +51,9 @@ class Service:
     is_address_free: Callable[[str, int], bool]
     """Whether nothing listens on an address and port of this machine."""
 
+    networks: dict[str, Network] = field(default_factory=dict)
+    """Those read so far, by project."""
+
     @property
     def database(self) -> Database:
         """The records."""
@@ -63,6 +68,12 @@ class Service:
     def vault(self) -> Vault:
         """What seals secrets."""
         return self.machinery.vault
+
+    async def network_of(self, tx: Tx, project: str) -> Network:
+        """The project's network: made with the project, and never another, so it is read once."""
+        if project not in self.networks:
+            self.networks[project] = await networks.get_network(tx, project, self.region.subnet_cidr)
+        return self.networks[project]
 
     def now(self) -> datetime:
         """The time."""

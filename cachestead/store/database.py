@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
+import orjson
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event
@@ -112,7 +113,7 @@ def _sqlite_engine(url: str, kind: type[aiosqlite.Connection], begin_with: str) 
         made._thread.daemon = True  # noqa: SLF001 - or a connection that is not closed keeps the process
         return await made
 
-    engine = create_async_engine(url, async_creator=connect)
+    engine = create_async_engine(url, async_creator=connect, json_deserializer=orjson.loads)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

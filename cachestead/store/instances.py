@@ -24,12 +24,6 @@ from cachestead.store.times import from_ms, to_ms
 _AT_A_TIME = 50
 _GONE = (State.DELETED, State.CREATEFAILED)
 _ONE = select(instances).where(instances.c.id == bindparam("id"))
-_TAGS = select(instance_tags).where(instance_tags.c.instance_id.in_(bindparam("ids", expanding=True)))
-_NODES = (
-    select(nodes)
-    .where(nodes.c.instance_id.in_(bindparam("ids", expanding=True)))
-    .order_by(nodes.c.shard, nodes.c.ordinal)
-)
 
 
 @dataclass(frozen=True)
@@ -125,8 +119,8 @@ async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
     row = (await tx.execute(_ONE, {"id": instance_id})).mappings().first()
     if row is None:
         return None
-    [instance] = await _with_tags(tx, [_instance(row)])
-    [whole] = await _with_nodes(tx, [instance])
+    tags = await _tags_of(tx, [instance_id])
+    [whole] = await _with_nodes(tx, [_instance(row, tags.get(instance_id))])
     return whole
 
 
@@ -137,7 +131,8 @@ async def list_instances(
     count, page = _count_and_page(project_id, wanted)
     rows = (await tx.execute(page, {"first": offset, "most": limit})).mappings().all()
     if rows:
-        return rows[0]["total"], await _with_tags(tx, [_instance(row) for row in rows])
+        tags = await _tags_of(tx, [row["id"] for row in rows])
+        return rows[0]["total"], [_instance(row, tags.get(row["id"])) for row in rows]
     return (await tx.scalar(count) or 0) if offset else 0, []
 
 
@@ -273,20 +268,38 @@ def _has_tag(key: str, value: str | None) -> ColumnElement[bool]:
     return exists(select(1).where(match if value is None else and_(match, c.value == value)))
 
 
-async def _with_tags(tx: Tx, found: list[Instance]) -> list[Instance]:
-    if not found:
-        return found
+@lru_cache(maxsize=128)
+def _tags_of_so_many(count: int) -> Select[Any]:
+    return select(instance_tags).where(_is_one_of(instance_tags.c.instance_id, count))
+
+
+@lru_cache(maxsize=128)
+def _nodes_of_so_many(count: int) -> Select[Any]:
+    return select(nodes).where(_is_one_of(nodes.c.instance_id, count)).order_by(nodes.c.shard, nodes.c.ordinal)
+
+
+def _is_one_of(column: ColumnElement[str], count: int) -> ColumnElement[bool]:
+    """As many places as there are ids: a list that is filled in at each call costs more than all else together."""
+    return column.in_([bindparam(f"id_{place}") for place in range(count)])
+
+
+def _numbered(ids: Sequence[str]) -> dict[str, str]:
+    return {f"id_{place}": one for place, one in enumerate(ids)}
+
+
+async def _tags_of(tx: Tx, ids: list[str]) -> dict[str, dict[str, str]]:
     tags: dict[str, dict[str, str]] = {}
-    for row in await tx.execute(_TAGS, {"ids": [one.id for one in found]}):
+    for row in await tx.execute(_tags_of_so_many(len(ids)), _numbered(ids)):
         tags.setdefault(row.instance_id, {})[row.key] = row.value
-    return [replace(one, tags=tags[one.id]) if one.id in tags else one for one in found]
+    return tags
 
 
 async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     if not found:
         return found
     by_instance: dict[str, list[Node]] = {}
-    for row in (await tx.execute(_NODES, {"ids": [one.id for one in found]})).mappings():
+    ids = [one.id for one in found]
+    for row in (await tx.execute(_nodes_of_so_many(len(ids)), _numbered(ids))).mappings():
         by_instance.setdefault(row["instance_id"], []).append(_node(row))
     return [replace(one, nodes=tuple(by_instance.get(one.id, ()))) for one in found]
 
@@ -334,7 +347,7 @@ def _row(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _instance(row: Any) -> Instance:
+def _instance(row: Any, tags: dict[str, str] | None = None) -> Instance:
     return Instance(
         id=row["id"],
         project_id=row["project_id"],
@@ -362,6 +375,7 @@ def _instance(row: Any) -> Instance:
         maintain_begin=row["maintain_begin"],
         maintain_end=row["maintain_end"],
         backup_policy=row["backup_policy"],
+        tags=tags or {},
         template_id=row["template_id"],
         enterprise_project_id=row["enterprise_project_id"],
         enterprise_project_name=row["enterprise_project_name"],

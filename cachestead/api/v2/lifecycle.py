@@ -28,7 +28,6 @@ from cachestead.domain.rules import check_instance_ids
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances
 from cachestead.store import instances as store
-from cachestead.store import networks
 
 chapter = Chapter("4.1", "Lifecycle Management")
 _ALL = "/v2/{project_id}/instances"
@@ -76,7 +75,7 @@ async def list_instances(
         with_deleted=read_flag(include_delete, "include_delete"),
     )
     async with service.database.reading() as tx:
-        network = await networks.get_network(tx, caller.project, service.region.subnet_cidr)
+        network = await service.network_of(tx, caller.project)
         count, found = await store.list_instances(tx, caller.project, wanted, offset=offset, limit=limit)
     listed = [
         InstanceListed.of(
@@ -111,7 +110,7 @@ async def show_instance(
     """Show an instance."""
     async with service.database.reading() as tx:
         instance = await store.get_instance(tx, caller.project, instance_id)
-        network = await networks.get_network(tx, caller.project, service.region.subnet_cidr)
+        network = await service.network_of(tx, caller.project)
     return InstanceOut.of(
         instance,
         service.flavors.get(instance.spec_code, instance.capacity_gb),
