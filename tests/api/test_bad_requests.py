@@ -6,14 +6,13 @@ import json
 import socket
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 from installation import Installation
 from refusals import check_refused, check_shape, look
 
-UNKNOWN = str(uuid4())
+UNKNOWN = "00000000-0000-4000-8000-000000000001"
 JSON = {"Content-Type": "application/json"}
 
 
