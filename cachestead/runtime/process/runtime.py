@@ -34,6 +34,8 @@ from cachestead.runtime.process.watch import ExitWatch
 
 READY_SECONDS = 30.0
 """How long a node may take to listen; it does so before it loads its data."""
+FREE_SECONDS = 1.0
+"""How long an address may take to come free."""
 STOP_SECONDS = 10.0
 """How long a node may take to end when asked."""
 KILL_SECONDS = 5.0
@@ -138,8 +140,7 @@ class ProcessRuntime:
 
     async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> None:
         """A new process serves the node; none is left if it does not come up."""
-        if not is_free(spec.address, spec.port):
-            raise NodeNotStarted(spec.id, f"{spec.address}:{spec.port}: address already in use, or not ours")
+        await _wait_free(spec)
         record = folder.prepare(spec)
         self._records[spec.id] = record
         order = Launch(spec.command, folder.path, folder.log, spec.environment)
@@ -205,6 +206,15 @@ class ProcessRuntime:
         if process is None or not is_alive(process):
             return NodeSighting(record.id, running=False, owner=record.owner)
         return NodeSighting(record.id, True, process.pid, is_frozen(process), record.owner)
+
+
+async def _wait_free(spec: NodeSpec) -> None:
+    """Nobody listens where the node will: the system closes a dead process' sockets a moment after its end."""
+    deadline = asyncio.get_running_loop().time() + FREE_SECONDS
+    while not is_free(spec.address, spec.port):
+        if asyncio.get_running_loop().time() > deadline:
+            raise NodeNotStarted(spec.id, f"{spec.address}:{spec.port}: address already in use, or not ours")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _wait_listening(folder: NodeFolder, spec: NodeSpec, process: ProcessIdentity) -> None:
