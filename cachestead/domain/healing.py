@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachestead.domain.instances import Instance, Role
 
@@ -15,6 +15,8 @@ class NodeSeen:
     running: bool
     role: Role | None = None
     """What the engine says; None if it did not answer."""
+    follows: str | None = None
+    """Id of the node it replicates from, as the engine says."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,29 @@ class Healing:
     serving: bool = True
     """Whether the instance serves clients as it is."""
 
+    def without_heir(self) -> Healing:
+        """The same where nobody took over: the lost master itself comes back."""
+        others = (node for node in self.start if node != self.master)
+        return replace(self, take_over=False, start=(self.master, *others))
+
 
 def plan_healing(instance: Instance, seen: Mapping[str, NodeSeen], watched: str | None) -> Healing:
     """The plan for an instance that no workflow holds. `watched` is the master by the Sentinels, if they know one.
 
     A node becomes master only by a Sentinel's word, and knows it before the Sentinels say so: where just one node
     is master, that is the one. Between two, and where none answers, the Sentinels' word counts, and at last the
-    record.
+    record; but a node that says it follows another is not the master, whoever holds it for that.
+
+    The Sentinels replace only whom they hold for the master. If they are behind, the lost one itself comes back
+    sooner than they would find out.
     """
-    master = _own_word(instance, seen) or watched or _recorded(instance)
+    master = _own_word(instance, seen) or _last_master(instance, seen, watched)
     down = [node.id for node in instance.nodes if not seen[node.id].running]
     serving = seen[master].role is Role.MASTER
     if master not in down:
         return Healing(master, start=tuple(down), serving=serving)
     heirs = [node.id for node in instance.nodes if seen[node.id].role is not None]
-    if heirs:
+    if heirs and watched == master:
         return Healing(master, take_over=True, start=tuple(down), serving=False)
     return Healing(master, start=(master, *(one for one in down if one != master)), serving=False)
 
@@ -52,6 +62,12 @@ def plan_healing(instance: Instance, seen: Mapping[str, NodeSeen], watched: str 
 def _own_word(instance: Instance, seen: Mapping[str, NodeSeen]) -> str | None:
     masters = [node.id for node in instance.nodes if seen[node.id].role is Role.MASTER]
     return masters[0] if len(masters) == 1 else None
+
+
+def _last_master(instance: Instance, seen: Mapping[str, NodeSeen], watched: str | None) -> str:
+    named = watched or _recorded(instance)
+    follows = seen[named].follows
+    return follows if follows and seen[follows].role is not Role.REPLICA else named
 
 
 def _recorded(instance: Instance) -> str:

@@ -19,7 +19,7 @@ from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EngineError, ReplicationLate
+from cachestead.engine.errors import EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.failover import LostMaster, take_over
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeSighting
@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 Facts = Mapping[str, NodeFacts | None]
 _SYNC_SECONDS = 10.0
+_TAKEOVER_SECONDS = 2.5
+"""How long Sentinels may take once they are asked; they need a fraction of it, unless they know no replica."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ class Repair:
     async def run(self) -> Truth:
         """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""
         facts = await self._observe()
-        plan = plan_healing(self.instance, self._seen(facts), self._watched_node())
+        plan = plan_healing(self.instance, self._seen(facts), self._node_at(self.watched))
         master = plan.master
         if plan.take_over:
-            master = await self._replace_master(plan.master)
+            try:
+                master = await self._replace_master(plan.master)
+            except FailoverFailed as failure:
+                log.warning("nobody took over", instance=self.instance.id, reason=str(failure))
+                plan = plan.without_heir()
         nodes = self._nodes(facts, plan, master)
         current = replace(self.instance, nodes=nodes)
         if plan.take_over:
@@ -79,9 +85,9 @@ class Repair:
             await self._start_all(current, plan)
         else:
             await self._start(current, plan)
-        if has_standby(current):
-            await self._ensure_endpoint(current, facts)
         serving = plan.serving or plan.take_over or master in plan.start
+        if has_standby(current) and serving:
+            await self._ensure_endpoint(current, facts)
         found = facts.get(master)
         return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
 
@@ -104,12 +110,13 @@ class Repair:
             node.id: NodeSeen(
                 running=node.id in self.sightings and self.sightings[node.id].running,
                 role=Role(found.role) if (found := facts[node.id]) else None,
+                follows=self._node_at(found.master) if found else None,
             )
             for node in self.instance.nodes
         }
 
-    def _watched_node(self) -> str | None:
-        return next((node.id for node in self.instance.nodes if address_of(node) == self.watched), None)
+    def _node_at(self, address: NodeAddress | None) -> str | None:
+        return next((node.id for node in self.instance.nodes if address_of(node) == address), None)
 
     def _nodes(self, facts: Facts, plan: Healing, master: str) -> tuple[Node, ...]:
         return tuple(
@@ -134,7 +141,7 @@ class Repair:
             user=login.user,
             commands=login.commands,
         )
-        taken = await take_over(self.machinery.sentinels, order)
+        taken = await take_over(self.machinery.sentinels, order, _TAKEOVER_SECONDS)
         winner = next(node.id for node in instance.nodes if address_of(node) == taken.winner)
         log.info(
             "master replaced", instance=instance.id, lost=lost, master=winner, seconds=round(taken.seconds, 3)
@@ -149,7 +156,7 @@ class Repair:
             log.info("node started again", instance=current.id, node=node_id, role=node.role.value)
 
     async def _start_all(self, current: Instance, plan: Healing) -> None:
-        """Every node was gone. Sentinels may be about to promote one of them, and would when it is back.
+        """The master was gone and nobody took its place. Sentinels may still be about to promote some node.
 
         So they look away until the replicas follow: a Sentinel asks a master that is new to it for its replicas,
         and then only every ten seconds. Meanwhile the record keeps who was master.
@@ -157,9 +164,12 @@ class Repair:
         await self.tell(Truth(current.nodes, serving=False))
         await ensure_unwatched(self.machinery, current)
         await self._start(current, plan)
+        master = address_of(master_of(current))
+        replicas = [client_of(self.machinery, current, node) for node in replicas_of(current)]
+        for replica in replicas:
+            await replication.ensure_replica_of(replica, master)
         with contextlib.suppress(ReplicationLate):
-            replicas = [client_of(self.machinery, current, node) for node in replicas_of(current)]
-            await replication.wait_in_sync(replicas, address_of(master_of(current)), _SYNC_SECONDS)
+            await replication.wait_in_sync(replicas, master, _SYNC_SECONDS)
         await ensure_watched(self.machinery, current)
 
     async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:

@@ -13,6 +13,7 @@ from cachestead.domain.instances import Node, Role
 MASTER, REPLICA = Role.MASTER, Role.REPLICA
 GONE, SILENT = NodeSeen(running=False), NodeSeen(running=True)
 LEADS, FOLLOWS = NodeSeen(running=True, role=MASTER), NodeSeen(running=True, role=REPLICA)
+FOLLOWS_A, FOLLOWS_B = replace(FOLLOWS, follows="a"), replace(FOLLOWS, follows="b")
 
 
 def node(name: str, role: Role) -> Node:
@@ -58,9 +59,47 @@ THREE = replace(RUNNING, nodes=(*TWO.nodes, node("c", REPLICA)))
             Healing("a", take_over=True, start=("a", "b"), serving=False),
             id="one heir of two",
         ),
+        pytest.param(
+            TWO,
+            [GONE, FOLLOWS_A],
+            "a",
+            Healing("a", take_over=True, start=("a",), serving=False),
+            id="heir of the lost",
+        ),
+        pytest.param(
+            TWO,
+            [GONE, FOLLOWS_A],
+            "b",
+            Healing("a", start=("a",), serving=False),
+            id="lost before Sentinels knew it",
+        ),
+        pytest.param(
+            TWO,
+            [FOLLOWS_B, GONE],
+            "a",
+            Healing("b", start=("b",), serving=False),
+            id="lost before anybody noted it",
+        ),
+        pytest.param(
+            TWO, [FOLLOWS_B, SILENT], "a", Healing("b", serving=False), id="frozen before anybody noted it"
+        ),
+        pytest.param(
+            TWO,
+            [GONE, FOLLOWS_A],
+            None,
+            Healing("a", start=("a",), serving=False),
+            id="Sentinels know no instance",
+        ),
+        pytest.param(TWO, [FOLLOWS_B, FOLLOWS_A], "a", Healing("a", serving=False), id="each follows the other"),
         pytest.param(THREE, [LEADS, GONE, GONE], "a", Healing("a", start=("b", "c")), id="both replicas gone"),
     ],
 )
 def test_healing_is_planned_from_what_was_seen(instance, seen: list[NodeSeen], watched: str | None, plan: Healing):
     by_node = {one.id: sight for one, sight in zip(instance.nodes, seen, strict=True)}
     assert plan_healing(instance, by_node, watched) == plan
+
+
+def test_where_nobody_takes_over_the_lost_master_is_started_first():
+    plan = Healing("b", take_over=True, start=("a", "b"), serving=False)
+
+    assert plan.without_heir() == Healing("b", start=("b", "a"), serving=False)

@@ -206,6 +206,27 @@ def test_the_service_starts_while_a_failover_is_due(
     whole(installation, instance)
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_new_master_is_lost_before_the_sentinels_know_it(
+    installation: Installation, instance: dict[str, Any], writer: Writer, how: signal.Signals
+):
+    for number in range(5):
+        # Not `whole`: the next one goes as soon as its predecessor's successor takes writes and has a replica.
+        before = eventually(lambda: with_replica(installation, instance))
+        psutil.Process(before["master"]["pid"]).send_signal(how)
+        wait_for_gap(writer, number + 1)
+
+    whole(installation, instance)
+    assert max(writer.gaps) < 5
+
+
+def with_replica(installation: Installation, instance: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    nodes = nodes_of(installation, instance)
+    with client_of(instance) as client:
+        facts = client.info("replication")
+    return nodes if facts["role"] == "master" and facts["slave0"]["state"] == "online" else None
+
+
 def test_ten_failovers_in_a_row(installation: Installation, instance: dict[str, Any], writer: Writer):
     for number in range(10):
         psutil.Process(whole(installation, instance)["master"]["pid"]).kill()
