@@ -26,11 +26,6 @@ async def set_directives(client: Client, directives: Mapping[str, str]) -> None:
         await call(client, "CONFIG SET", name, value)
 
 
-async def set_maxmemory(client: Client, size: int) -> None:
-    """The node's ceiling, in bytes."""
-    await set_directives(client, {"maxmemory": str(size)})
-
-
 async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:
     """The node's users and passwords are these. Clients that are logged in stay so.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.commands import AdminCommands
-from cachestead.engine.connection import Client, address_of, answering, call, connect
+from cachestead.engine.connection import Client, address_of, call, connect
 from cachestead.engine.errors import EngineError, EngineRefused, EngineUnreachable, FailoverFailed
 
 QUORUM = 2
@@ -85,10 +85,6 @@ class Sentinels:
             self._told.pop((node, name), None)
         await self._on_all(lambda client: _ensure_forgotten(client, name))
 
-    async def refresh(self, name: str) -> None:
-        """Every Sentinel forgets what it knows of the name's replicas and Sentinels and looks again."""
-        await self._on_all(lambda client: _ask(client, "RESET", name))
-
     async def find_master(self, name: str) -> NodeAddress | None:
         """The master, by the first Sentinel that answers; None if it does not know the name."""
         return await self._of_first(lambda client: _find_master(client, name))
@@ -146,16 +142,6 @@ class Sentinels:
         )
         return any("failover_in_progress" in one["flags"] for one in answers if isinstance(one, dict))
 
-    async def switches(self) -> AsyncIterator[tuple[str, NodeAddress]]:
-        """(name, new master) when the first reachable Sentinel announces a switch; ends with its connection."""
-        client = await self._first_up()
-        async with client.pubsub() as channel, answering(client):
-            await channel.subscribe("+switch-master")
-            async for message in channel.listen():
-                if message["type"] == "message":
-                    name, _, _, address, port = str(message["data"]).split(" ")
-                    yield name, NodeAddress(address, int(port))
-
     async def _wait_ready(self, client: Client, name: str, replicas: int, seconds: float) -> None:
         deadline, seen = _now() + seconds, "nothing"
         while _now() < deadline:
@@ -194,13 +180,6 @@ class Sentinels:
             except EngineUnreachable as error:
                 failure = error
         raise failure
-
-    async def _first_up(self) -> Client:
-        async def itself(client: Client) -> Client:
-            await call(client, "PING")
-            return client
-
-        return await self._of_first(itself)
 
 
 async def _set(client: Client, watch: Watch) -> None:

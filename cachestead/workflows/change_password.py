@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
 
-from cachestead.domain.instances import Event, Instance, advance
-from cachestead.domain.jobs import Job
 from cachestead.engine import live
 from cachestead.engine.acl import NodeUsers
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import client_of, engine_of, users_of
-from cachestead.workflows.workflow import Step, StepContext, Workflow
+from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
 
 async def set_on_nodes(ctx: StepContext) -> None:
@@ -59,20 +56,12 @@ async def save_old_password(ctx: StepContext) -> None:
         await store.edit_instance(tx, ctx.instance.id, **before)
 
 
-def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_DONE, at)
-
-
-def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_FAILED, at)
-
-
 CHANGE_PASSWORD = Workflow(
     "change-password",
     job_type="modifyPasswordJob",
     steps=(Step(set_on_nodes, undo=set_back), Step(save_password, undo=save_old_password)),
-    succeed=_succeed,
-    fail=_fail,
+    succeed=change_done,
+    fail=change_failed,
     task="modify",
     lock="modify",
 )

@@ -8,10 +8,7 @@ connections are. If it fails: nodes, Sentinels and record are back on the old po
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
-from cachestead.domain.instances import Event, Instance, advance
-from cachestead.domain.jobs import Job
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.endpoint import ensure_port
@@ -20,7 +17,7 @@ from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import client_at, master_of
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
-from cachestead.workflows.workflow import Step, StepContext, Workflow
+from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
 
 async def move_nodes(ctx: StepContext) -> None:
@@ -71,14 +68,6 @@ async def _save(ctx: StepContext, port: int) -> None:
             await store.save_node(tx, replace(node, port=port))
 
 
-def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_DONE, at)
-
-
-def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_FAILED, at)
-
-
 CHANGE_PORT = Workflow(
     "change-port",
     job_type="modifyPortJob",
@@ -91,8 +80,8 @@ CHANGE_PORT = Workflow(
         Step(watch_instance, undo=unwatch_instance),
         Step(verify),
     ),
-    succeed=_succeed,
-    fail=_fail,
+    succeed=change_done,
+    fail=change_failed,
     task="UpdatePort",
     lock="UpdatePort",
 )

@@ -6,13 +6,9 @@ RUNNING again, with the job telling why.
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from cachestead.domain.instances import Event, Instance, advance
-from cachestead.domain.jobs import Job
 from cachestead.engine import live
 from cachestead.workflows.machinery import client_of, master_of
-from cachestead.workflows.workflow import Step, StepContext, Workflow
+from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
 
 async def flush_master(ctx: StepContext) -> None:
@@ -20,19 +16,11 @@ async def flush_master(ctx: StepContext) -> None:
     await live.flush(client_of(ctx.machinery, ctx.instance, master_of(ctx.instance)))
 
 
-def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_DONE, at)
-
-
-def _fail(instance: Instance, _reason: str, at: datetime) -> Instance:
-    return advance(instance, Event.CHANGE_FAILED, at)
-
-
 FLUSH_INSTANCE = Workflow(
     "flush-instance",
     job_type="flushInstanceJob",
     steps=(Step(flush_master),),
-    succeed=_succeed,
-    fail=_fail,
+    succeed=change_done,
+    fail=change_failed,
     task="FlushInstance",
 )

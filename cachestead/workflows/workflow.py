@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from cachestead.domain.instances import Instance
+from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
 from cachestead.workflows.machinery import Machinery
 
@@ -56,3 +56,13 @@ class Workflow:
     """Its name in the background task list; None is not listed."""
     lock: str | None = None
     """The instance's `task` while this runs, for work that has no state of its own."""
+
+
+def change_done(instance: Instance, _job: Job, at: datetime) -> Instance:
+    """A change that leaves nothing else on the record: the instance is RUNNING."""
+    return advance(instance, Event.CHANGE_DONE, at)
+
+
+def change_failed(instance: Instance, _reason: str, at: datetime) -> Instance:
+    """The same where it failed and was undone; the job says why."""
+    return advance(instance, Event.CHANGE_FAILED, at)
