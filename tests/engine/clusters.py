@@ -1,0 +1,100 @@
+"""Whole clusters for tests: nodes by shard, their clients, and a client that remembers what was acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import redis.asyncio as redis
+from real_engines import PORT, USERS, Machine
+
+from cachestead.domain.instances import Mode
+from cachestead.engine.cluster import Shard
+from cachestead.engine.connection import Client
+
+CLUSTER_USERS = replace(USERS, mode=Mode.CLUSTER)
+
+
+@dataclass
+class Cluster:
+    """Shards of a machine. Node 11 is the first of shard 1, node 12 its first replica, node 21 is shard 2."""
+
+    machine: Machine
+    shards: list[Shard] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> list[Client]:
+        return [node for shard in self.shards for node in shard.nodes]
+
+    @property
+    def masters(self) -> list[Client]:
+        return [shard.master for shard in self.shards]
+
+    def pid_of(self, number: int) -> int:
+        return self.machine.runtime._records[f"node-{number}"].process.pid
+
+    def tenant(self) -> redis.RedisCluster:
+        return redis.RedisCluster(
+            host=self.machine.node(11).address,
+            port=PORT,
+            password=self.machine.users.tenant_password,
+            decode_responses=True,
+            socket_timeout=5,
+        )
+
+
+async def start_shards(machine: Machine, shards: Sequence[int], replicas: int = 0) -> list[Shard]:
+    """Nodes that run and know nobody yet."""
+    machine.users = CLUSTER_USERS
+    numbers = [[10 * shard + place for place in range(1, replicas + 2)] for shard in shards]
+    clients = await asyncio.gather(*(machine.start(number) for shard in numbers for number in shard))
+    found = iter(clients)
+    return [Shard(*(lambda first, *rest: (first, tuple(rest)))(*(next(found) for _ in shard))) for shard in numbers]
+
+
+@dataclass
+class Writer:
+    """Writes a new value to keys of many slots, over and over, and remembers the last that was acknowledged."""
+
+    client: redis.RedisCluster
+    keys: int = 500
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    attempted: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    count: int = 0
+    slowest: float = 0.0
+    _over: bool = False
+
+    def __post_init__(self) -> None:
+        self._task = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        value = 0
+        while not self._over:
+            value += 1
+            key = f"written-{value % self.keys}"
+            began = time.monotonic()
+            try:
+                self.attempted[key] = value
+                await self.client.set(key, value)
+                self.acknowledged[key] = value
+                self.count += 1
+            except Exception as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        self._over = True
+        await asyncio.wait([self._task], timeout=20)
+
+    async def lost(self) -> list[str]:
+        """Keys whose last acknowledged value is not there, nor a later one that was attempted."""
+        read = {key: await self.client.get(key) for key in self.acknowledged}
+        return [
+            f"{key}: {read[key]} instead of {value}"
+            for key, value in self.acknowledged.items()
+            if read[key] is None or not value <= int(read[key]) <= self.attempted[key]
+        ]
