@@ -1,9 +1,10 @@
 """Users of a node and what they may do, as ACL rules.
 
 The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
-replicate and, in a cluster, take over slots. The last one exists because `masterauth` is readable by anyone who
-may call CONFIG GET, so it must be worth as little as possible. Two invariants: passwords leave here as SHA-256 hashes only, and a rule never names
-a command that the engine does not know (it would not start). Pure: values in, text out.
+replicate and, in a cluster, bring slots over. The last one exists because `masterauth` is readable by anyone who
+may call CONFIG GET, so it must be worth as little as possible. Two invariants: passwords leave here as SHA-256
+hashes only, and a rule never names a command that the engine does not know (it would not start). Pure: values in,
+text out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Native Redis Cluster: what its nodes say of it, and the steps that make one.
 
-Looking is apart from acting: `observe_cluster` gives one node's view as a value, `ensure_*` look first and do what is
-missing, so `form_cluster` may be interrupted anywhere and called again. One promise: slots that have an owner are
-never given to another here; moving them is `slot_migration.py`, losing a master is `cluster_failover.py`.
+Looking is apart from acting: `observe_cluster` gives one node's view as a value, `ensure_*` look first and do what
+is missing, so `form_cluster` may be interrupted anywhere and called again. One promise: slots that have an owner
+are never given to another here; moving them is `slot_migration.py`, a lost master is `cluster_failover.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from cachestead.engine.replication import wait_in_sync
 
 NodeId = str
 MEET_AGAIN_SECONDS = 1.0
+SPREAD_AGAIN_SECONDS = 0.2
+MEETING_NODES = 16
 FORM_SECONDS = 20.0
 _UNSURE = frozenset({"fail", "fail?", "handshake", "noaddr"})
 """Flags of a node that the one who was asked cannot vouch for."""
@@ -147,7 +149,7 @@ async def form_cluster(shards: Sequence[Shard], seconds: float = FORM_SECONDS) -
     await ensure_slots([shard.master for shard in shards])
     await ensure_met(nodes, seconds)
     await asyncio.gather(*(_ensure_shard(shard, seconds) for shard in shards))
-    return await wait_agreed(nodes, seconds)
+    return await wait_agreed(nodes, seconds, spread=True)
 
 
 async def ensure_met(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> None:
@@ -170,7 +172,7 @@ async def ensure_met(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> 
 async def ensure_slots(masters: Sequence[Client]) -> None:
     """Every slot has an owner: those that nobody has go where an even deal puts them.
 
-    Only for the masters of a whole cluster, all reachable: a slot whose owner is not among them would get a second.
+    Only for all masters of a cluster, all reachable: a slot whose owner is not among them would get a second.
     """
     views = await observe_all(masters)
     owned = Slots.of(slot for view in views for node in view.nodes.values() for slot in node.slots)
@@ -210,16 +212,26 @@ async def set_promotable(client: Client, *, promotable: bool) -> None:
     await set_directives(client, {"cluster-slave-no-failover": "no" if promotable else "yes"})
 
 
-async def wait_agreed(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> ClusterView:
+async def wait_agreed(
+    nodes: Sequence[Client], seconds: float = FORM_SECONDS, *, spread: bool = False
+) -> ClusterView:
     """Every node serves its slots and sees exactly these nodes, the same roles and the same owners of all slots.
 
-    Raises `ClusterNotAgreed` with what was still different.
+    With `spread` nodes are made to tell each other what is new; otherwise their own gossip is awaited. Raises
+    `ClusterNotAgreed` with what was still different.
     """
     seen: list[ClusterView] = []
+    clock = asyncio.get_running_loop().time
+    spread_at = 0.0
 
     async def look() -> str | None:
+        nonlocal spread_at
         seen[:] = await observe_all(nodes)
-        return disagreement(seen)
+        different = disagreement(seen)
+        if different and spread and clock() >= spread_at:
+            await _spread(nodes, seen)
+            spread_at = clock() + SPREAD_AGAIN_SECONDS
+        return different
 
     await until(look, seconds, ClusterNotAgreed)
     return seen[0]
@@ -260,7 +272,10 @@ async def ensure_forgotten(nodes: Sequence[Client], gone: NodeId, seconds: float
 
 
 async def ensure_only(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> list[NodeId]:
-    """Ids that belong to none of these nodes are forgotten everywhere; returns them. Raises as `ensure_forgotten`."""
+    """Ids that belong to none of these nodes are forgotten everywhere; returns them.
+
+    Raises as `ensure_forgotten` does.
+    """
     views = await observe_all(nodes)
     ours = {view.me for view in views}
     # A handshake has an id of the moment and passes by itself.
@@ -282,7 +297,7 @@ async def ensure_member(
     await ensure_only(nodes, seconds)
     await ensure_met(nodes, seconds)
     await _ensure_shard(shard, seconds, promotable=promotable)
-    return await wait_agreed(nodes, seconds)
+    return await wait_agreed(nodes, seconds, spread=True)
 
 
 async def give_up_node(nodes: Sequence[Client], gone: NodeId, seconds: float = FORM_SECONDS) -> None:
@@ -338,12 +353,33 @@ def _unmet(views: Sequence[ClusterView]) -> int:
 
 
 async def _meet(nodes: Sequence[Client], views: Sequence[ClusterView]) -> None:
-    """The first node meets everyone it does not know; gossip does the rest."""
-    first, known = nodes[0], views[0].nodes
-    for view in views[1:]:
-        if view.me not in known:
-            node = view.myself
-            await call(first, "CLUSTER", "MEET", node.address.address, node.address.port, node.bus_port)
+    """Every pair that does not know each other meets, once.
+
+    Left to gossip it takes seconds; past the first nodes of a large cluster gossip is quick enough.
+    """
+    for at, view in enumerate(views[:MEETING_NODES]):
+        for other in views[at + 1 :]:
+            if other.me not in view.nodes or view.me not in other.nodes:
+                await _greet(nodes[at], other.myself)
+
+
+async def _spread(nodes: Sequence[Client], views: Sequence[ClusterView]) -> None:
+    """Whoever is seen in a role or with slots that are not its own says so now, instead of at its next ping."""
+    for client, view in zip(nodes, views, strict=True):
+        for other in views:
+            seen = other.nodes.get(view.me)
+            if seen and (seen.master_id, seen.slots) != (view.myself.master_id, view.myself.slots):
+                await _greet(client, other.myself)
+
+
+async def _greet(client: Client, node: ClusterNode) -> None:
+    """MEET. To a node that is known already it is a ping out of turn, which tells all that a ping tells."""
+    await call(client, "CLUSTER", "MEET", node.address.address, node.address.port, *_bus_of(node))
+
+
+def _bus_of(node: ClusterNode) -> tuple[int, ...]:
+    """The bus port where it is not the usual one; engines before 4.0 take no third word."""
+    return () if node.bus_port in (0, node.address.port + 10000) else (node.bus_port,)
 
 
 def _read_node(words: Sequence[str]) -> ClusterNode:

@@ -1,7 +1,7 @@
 """Waiting for something to become true of nodes, within a bound.
 
-A look says what is still missing, so that a wait that fails says it too. The bound holds between looks; a look ends
-by itself because every client gives up on an answer.
+A look says what is still missing, so that a wait that fails says it too. The bound holds between looks; a look
+ends by itself because every client gives up on an answer.
 """
 
 from __future__ import annotations

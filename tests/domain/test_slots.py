@@ -111,7 +111,7 @@ def test_a_set_survives_its_text(slots: set[int]):
     ids=["backward", "overlapping", "touching", "too far"],
 )
 def test_ranges_have_one_form(ranges: list[tuple[int, int]]):
-    with pytest.raises(ValueError, match="slot|sorted"):
+    with pytest.raises(ValueError, match=r"slot|sorted"):
         Slots(tuple(SlotRange(*one) for one in ranges))
 
 

@@ -50,8 +50,9 @@ async def start_shards(machine: Machine, shards: Sequence[int], replicas: int = 
     machine.users = CLUSTER_USERS
     numbers = [[10 * shard + place for place in range(1, replicas + 2)] for shard in shards]
     clients = await asyncio.gather(*(machine.start(number) for shard in numbers for number in shard))
-    found = iter(clients)
-    return [Shard(*(lambda first, *rest: (first, tuple(rest)))(*(next(found) for _ in shard))) for shard in numbers]
+    size = replicas + 1
+    groups = [clients[first : first + size] for first in range(0, len(clients), size)]
+    return [Shard(group[0], tuple(group[1:])) for group in groups]
 
 
 @dataclass
