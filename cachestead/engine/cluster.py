@@ -314,6 +314,11 @@ async def give_up_node(nodes: Sequence[Client], gone: NodeId, seconds: float = F
     await until(look, seconds, ClusterNotAgreed)
 
 
+async def greet(client: Client, node: ClusterNode) -> None:
+    """MEET. To a node that is known already it is a ping out of turn, which tells all that a ping tells."""
+    await call(client, "CLUSTER", "MEET", node.address.address, node.address.port, *_bus_of(node))
+
+
 async def _ensure_shard(shard: Shard, seconds: float, *, promotable: bool = True) -> None:
     views = await observe_all(shard.nodes)
     owner = next((at for at, view in enumerate(views) if view.myself.slots), 0)
@@ -360,7 +365,7 @@ async def _meet(nodes: Sequence[Client], views: Sequence[ClusterView]) -> None:
     for at, view in enumerate(views[:MEETING_NODES]):
         for other in views[at + 1 :]:
             if other.me not in view.nodes or view.me not in other.nodes:
-                await _greet(nodes[at], other.myself)
+                await greet(nodes[at], other.myself)
 
 
 async def _spread(nodes: Sequence[Client], views: Sequence[ClusterView]) -> None:
@@ -369,12 +374,7 @@ async def _spread(nodes: Sequence[Client], views: Sequence[ClusterView]) -> None
         for other in views:
             seen = other.nodes.get(view.me)
             if seen and (seen.master_id, seen.slots) != (view.myself.master_id, view.myself.slots):
-                await _greet(client, other.myself)
-
-
-async def _greet(client: Client, node: ClusterNode) -> None:
-    """MEET. To a node that is known already it is a ping out of turn, which tells all that a ping tells."""
-    await call(client, "CLUSTER", "MEET", node.address.address, node.address.port, *_bus_of(node))
+                await greet(client, other.myself)
 
 
 def _bus_of(node: ClusterNode) -> tuple[int, ...]:

@@ -8,12 +8,13 @@ replica is the best is decided on one look, apart from the asking.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.cluster import ClusterView, NodeId, observe_cluster
+from cachestead.engine.cluster import ClusterView, NodeId, Shard, greet, observe_cluster
 from cachestead.engine.connection import Client, address_of, call
 from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.failover import Takeover
@@ -21,6 +22,9 @@ from cachestead.engine.info import observe_node
 from cachestead.engine.polling import until
 
 POLL_SECONDS = 0.005
+KNOWN_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 5.0
+"""An engine gives up a planned switch after this long."""
 FAR_BEHIND = 1024 * 1024
 """Bytes of replication; a replica that lacks more than this has lost touch and comes after those that have not."""
 
@@ -56,11 +60,13 @@ class Standing:
 
 
 def best_of(standings: Sequence[Standing]) -> Standing | None:
-    """Who shall be master: of those that kept up the one with the smallest priority, then the one that has most."""
+    """Who shall be master: of those that kept up the smallest priority, then the one that has most."""
     fit = [one for one in standings if one.promotable and one.priority > 0]
     furthest = max((one.offset for one in fit), default=0)
     return min(
-        fit, key=lambda one: (one.offset < furthest - FAR_BEHIND, one.priority, -one.offset, one.node), default=None
+        fit,
+        key=lambda one: (one.offset < furthest - FAR_BEHIND, one.priority, -one.offset, one.node),
+        default=None,
     )
 
 
@@ -75,27 +81,63 @@ async def fail_over(lost: LostMaster, seconds: float = 15.0, *, without_vote: bo
     seen = await _observe_candidates(lost)
     winner = _owner_among(seen) or _chosen(lost, seen)
     if not winner.view.myself.is_master:
+        with contextlib.suppress(FailoverFailed):
+            await until(lambda: _not_known_as_replica(winner.client, lost.voters), KNOWN_SECONDS, FailoverFailed)
         await call(winner.client, "CLUSTER", "FAILOVER", "TAKEOVER" if without_vote else "FORCE")
     voters = () if without_vote else lost.voters
     await until(lambda: _not_master_yet(winner, voters), seconds, FailoverFailed, pause=POLL_SECONDS)
     return Takeover(NodeAddress(*address_of(winner.client)), time.monotonic() - began)
 
 
-async def switch_over(replica: Client, voters: Sequence[Client], seconds: float = 10.0) -> Takeover:
+async def switch_over(shard: Shard, replica: Client, voters: Sequence[Client], seconds: float = 10.0) -> Takeover:
     """The replica is master in its living master's place; no acknowledged write is lost.
 
-    The master holds its clients' writes until the replica has everything, some milliseconds. Raises
-    `FailoverFailed`; then everything is as it was.
+    The master holds its clients' writes until the replica has everything, some milliseconds. A replica that is
+    master already is fine. Raises `FailoverFailed`; then everything is as it was.
     """
-    began = time.monotonic()
     view = await observe_cluster(replica)
-    if not view.myself.is_master:
-        if not (await observe_node(replica)).master_link_up:
-            raise FailoverFailed(f"{address_of(replica)} is not in touch with its master")
-        await call(replica, "CLUSTER", "FAILOVER")
     chosen = _Seen(replica, view, Standing(view.me, promotable=True, priority=1, offset=0))
-    await until(lambda: _not_master_yet(chosen, voters), seconds, FailoverFailed, pause=POLL_SECONDS)
+    if not view.myself.is_master:
+        await until(lambda: _not_in_step(shard, replica, voters), seconds, FailoverFailed)
+    began = asked = time.monotonic()
+    if not view.myself.is_master:
+        await call(replica, "CLUSTER", "FAILOVER")
+
+    async def look() -> str | None:
+        nonlocal asked
+        missing = await _not_master_yet(chosen, voters)
+        if missing and time.monotonic() > asked + ASK_AGAIN_SECONDS:
+            if not (await observe_cluster(replica)).myself.is_master:
+                await call(replica, "CLUSTER", "FAILOVER")
+            asked = time.monotonic()
+        return missing
+
+    await until(look, seconds, FailoverFailed, pause=POLL_SECONDS)
     return Takeover(NodeAddress(*address_of(replica)), time.monotonic() - began)
+
+
+async def _not_in_step(shard: Shard, replica: Client, voters: Sequence[Client]) -> str | None:
+    if not (await observe_node(replica)).master_link_up:
+        return f"{address_of(replica)} is not in touch with its master"
+    others = [node for node in shard.nodes if node is not replica]
+    return await _not_known_as_replica(replica, [*others, *voters])
+
+
+async def _not_known_as_replica(replica: Client, others: Sequence[Client]) -> str | None:
+    """Makes itself known where it is still held for the master it was: there it is neither heard nor voted for."""
+    mine = (await observe_cluster(replica)).myself
+    views = await asyncio.gather(*(observe_cluster(other) for other in others), return_exceptions=True)
+    behind = []
+    for view in views:
+        if (
+            isinstance(view, ClusterView)
+            and (seen := view.nodes.get(mine.id))
+            and seen.master_id != mine.master_id
+        ):
+            behind.append(view.myself)
+    for other in behind:
+        await greet(replica, other)
+    return f"{mine.address} is no replica to {len(behind)} others" if behind else None
 
 
 @dataclass(frozen=True)

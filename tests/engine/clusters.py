@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import redis.asyncio as redis
-from real_engines import PORT, USERS, Machine
+from real_engines import PORT, USERS, Machine, eventually
 
 from cachestead.domain.instances import Mode
 from cachestead.engine.cluster import Shard
@@ -36,13 +37,14 @@ class Cluster:
         return self.machine.runtime._records[f"node-{number}"].process.pid
 
     def tenant(self) -> redis.RedisCluster:
-        return redis.RedisCluster(
+        client = redis.RedisCluster(
             host=self.machine.node(11).address,
             port=PORT,
             password=self.machine.users.tenant_password,
             decode_responses=True,
             socket_timeout=5,
         )
+        return self.machine._kept(client)
 
 
 async def start_shards(machine: Machine, shards: Sequence[int], replicas: int = 0) -> list[Shard]:
@@ -66,30 +68,26 @@ class Writer:
     errors: list[str] = field(default_factory=list)
     count: int = 0
     slowest: float = 0.0
-    _over: bool = False
+    over: bool = False
 
-    def __post_init__(self) -> None:
-        self._task = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        value = 0
-        while not self._over:
+    async def write(self, seconds: float) -> None:
+        """Until told, or until the bound: redis-py may swallow what cancels it."""
+        value, end = 0, time.monotonic() + seconds
+        while not self.over and time.monotonic() < end:
             value += 1
-            key = f"written-{value % self.keys}"
-            began = time.monotonic()
-            try:
-                self.attempted[key] = value
-                await self.client.set(key, value)
-                self.acknowledged[key] = value
-                self.count += 1
-            except Exception as error:
-                self.errors.append(f"{type(error).__name__}: {error}")
-            self.slowest = max(self.slowest, time.monotonic() - began)
+            await self._write_one(f"written-{value % self.keys}", value)
             await asyncio.sleep(0)
 
-    async def stop(self) -> None:
-        self._over = True
-        await asyncio.wait([self._task], timeout=20)
+    async def _write_one(self, key: str, value: int) -> None:
+        began = time.monotonic()
+        self.attempted[key] = value
+        try:
+            await self.client.set(key, value)
+            self.acknowledged[key] = value
+            self.count += 1
+        except Exception as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+        self.slowest = max(self.slowest, time.monotonic() - began)
 
     async def lost(self) -> list[str]:
         """Keys whose last acknowledged value is not there, nor a later one that was attempted."""
@@ -99,3 +97,16 @@ class Writer:
             for key, value in self.acknowledged.items()
             if read[key] is None or not value <= int(read[key]) <= self.attempted[key]
         ]
+
+
+@contextlib.asynccontextmanager
+async def writing(cluster: Cluster, seconds: float = 90.0) -> AsyncIterator[Writer]:
+    """A writer at work for the length of a block; its client is closed with the cluster."""
+    writer = Writer(cluster.tenant())
+    task = asyncio.create_task(writer.write(seconds))
+    try:
+        await eventually(lambda: asyncio.sleep(0, writer.count > 200))
+        yield writer
+    finally:
+        writer.over = True
+        await asyncio.wait([task], timeout=20)

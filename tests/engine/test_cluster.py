@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from clusters import Cluster, Writer, start_shards
+from clusters import Cluster, start_shards, writing
 from real_engines import Machine, eventually
 from redis.exceptions import ResponseError
 
@@ -46,7 +46,6 @@ async def test_a_cluster_is_formed_and_every_node_agrees(machine: Machine):
     for number in range(50):
         await tenant.set(f"key-{number}", number)
     assert await tenant.get("key-49") == "49"
-    await tenant.aclose()
 
 
 @pytest.fixture
@@ -144,33 +143,25 @@ async def test_most_masters_lost_is_a_failure_until_somebody_answers_for_it(clus
 
 
 async def test_a_planned_switch_loses_no_acknowledged_write(cluster: Cluster):
-    writer = Writer(cluster.tenant())
-    await eventually(lambda: asyncio.sleep(0, writer.count > 200))
     took = []
-    for _ in range(2):
-        for at, shard in enumerate(cluster.shards):
-            voters = [other.master for other in cluster.shards if other is not shard]
-            took.append((await switch_over(shard.replicas[0], voters)).seconds)
-            await eventually(lambda shard=shard: follows(shard))
-            cluster.shards[at] = Shard(shard.replicas[0], (shard.master,))
-    await writer.stop()
+    async with writing(cluster) as writer:
+        for _ in range(2):
+            for at, shard in enumerate(cluster.shards):
+                voters = [other.master for other in cluster.shards if other is not shard]
+                took.append((await switch_over(shard, shard.replicas[0], voters)).seconds)
+                cluster.shards[at] = Shard(shard.replicas[0], (shard.master,))
     print(f"{cluster.machine.engine}: switched in {sorted(took)}, slowest write {writer.slowest:.3f} s")
 
     assert await writer.lost() == []
     assert writer.errors == []
     assert writer.slowest < 1
-    await writer.client.aclose()
-
-
-async def follows(shard: Shard) -> bool:
-    return (await observe_cluster(shard.master)).myself.master_id is not None
+    await wait_agreed(cluster.nodes, 10, spread=True)
 
 
 async def test_a_whole_cluster_killed_at_once_comes_back_with_its_data(cluster: Cluster):
     tenant = cluster.tenant()
     for number in range(500):
         await tenant.set(f"key-{number}", number)
-    await tenant.aclose()
     await asyncio.sleep(1.1)  # The append-only files are written out once a second.
     numbers = [11, 12, 21, 22, 31, 32]
     for number in numbers:
@@ -183,7 +174,6 @@ async def test_a_whole_cluster_killed_at_once_comes_back_with_its_data(cluster: 
 
     tenant = cluster.tenant()
     assert [await tenant.get(f"key-{number}") for number in range(500)] == [str(number) for number in range(500)]
-    await tenant.aclose()
 
 
 async def all_ended(cluster: Cluster, numbers: list[int]) -> bool:
@@ -196,7 +186,6 @@ async def test_a_lost_node_is_rebuilt_from_its_shard(cluster: Cluster, number: i
     tenant = cluster.tenant()
     for key in range(200):
         await tenant.set(f"key-{key}", key)
-    await tenant.aclose()
     old = (await observe_cluster(cluster.machine.admin(number))).me
     os.kill(cluster.pid_of(number), signal.SIGKILL)
     if number == 11:
