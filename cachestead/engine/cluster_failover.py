@@ -127,14 +127,8 @@ async def _not_known_as_replica(replica: Client, others: Sequence[Client]) -> st
     """Makes itself known where it is still held for the master it was: there it is neither heard nor voted for."""
     mine = (await observe_cluster(replica)).myself
     views = await asyncio.gather(*(observe_cluster(other) for other in others), return_exceptions=True)
-    behind = []
-    for view in views:
-        if (
-            isinstance(view, ClusterView)
-            and (seen := view.nodes.get(mine.id))
-            and seen.master_id != mine.master_id
-        ):
-            behind.append(view.myself)
+    seen = [view for view in views if isinstance(view, ClusterView) and mine.id in view.nodes]
+    behind = [view.myself for view in seen if view.nodes[mine.id].master_id != mine.master_id]
     for other in behind:
         await greet(replica, other)
     return f"{mine.address} is no replica to {len(behind)} others" if behind else None

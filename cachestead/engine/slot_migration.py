@@ -24,7 +24,9 @@ from cachestead.engine.polling import until
 ATTEMPTS = 3
 FINISHED = frozenset({"success", "failed", "cancelled"})
 POLL_SECONDS = 0.02
-OPEN_AT_ONCE = 16
+LOST_SECONDS = 10.0
+"""How long a node may be away before a move says so instead of waiting for it."""
+OPEN_AT_ONCE = 64
 """Slots open between two nodes: while a slot is, commands on several of its keys may be told to try again."""
 WAIT_KNOWN_SECONDS = 10.0
 
@@ -52,7 +54,7 @@ class Road:
     user: str | None = REPLICA
     """None where the engine has no users."""
     slots_at_once: int = 1024
-    """Atomic: copied by one process and handed over together. Else 16 at most are open at a time."""
+    """Atomic: copied by one process and handed over together. Else 64 at most are open at a time."""
     keys_at_once: int = 100
     key_seconds: float = 20.0
     """A key, or a batch, that takes longer to send stands in the way; both nodes wait while it is sent."""
@@ -84,7 +86,7 @@ async def move_slots(
     """The target owns the slots, by its own view and that of all masters; their keys are there.
 
     `masters` are all masters of the cluster. Slots that the target has already count as moved. Raises
-    `SlotMoveFailed` with what stands in the way; the slots moved until then stay moved.
+    `SlotMoveFailed` with what stands in the way, `EngineUnreachable`; the slots moved until then stay moved.
     """
     mover = await _mover(masters, move, road, report)
     await mover.wait_serving()
@@ -200,7 +202,7 @@ class _Mover:
             under_way = [one for one in await observe_migrations(self.source) if not one.is_over]
             return f"{under_way[0].slots} are on their way" if under_way else None
 
-        await until(look, self.road.batch_seconds, SlotMoveFailed, pause=POLL_SECONDS)
+        await until(look, self.road.batch_seconds, SlotMoveFailed, lost_seconds=LOST_SECONDS)
 
     async def _hand_over(self, slots: Slots) -> str | None:
         """Why the batch was not handed over, or None. A move that comes to no end is called off."""
@@ -219,7 +221,7 @@ class _Mover:
             return f"{slots} are {going[0].state}" if going else None
 
         try:
-            await until(look, self.road.batch_seconds, SlotMoveFailed, pause=POLL_SECONDS)
+            await until(look, self.road.batch_seconds, SlotMoveFailed, lost_seconds=LOST_SECONDS)
         except SlotMoveFailed:
             await cancel_migrations(self.source)
             raise
@@ -231,23 +233,35 @@ class _Mover:
         await _set_slots(self.target, slots - owned, "IMPORTING", self.move.source)
         mine = (await observe_cluster(self.source)).myself.slots
         await _set_slots(self.source, slots & mine, "MIGRATING", self.move.target)
-        for slot in slots & mine:
-            await self._send_keys(source, slot)
+        await self._send_keys(source, slots & mine)
         # The target first: if nothing after it happens, the slots have an owner and the source learns of it.
         await _set_slots(self.target, slots, "NODE", self.move.target)
         await _set_slots(self.source, slots, "NODE", self.move.target)
         others = [one for one in self.masters if one not in (self.source, self.target)]
         await asyncio.gather(*(_set_slots(one, slots, "NODE", self.move.target) for one in others))
 
-    async def _send_keys(self, source: Client, slot: int) -> None:
-        while keys := await call(source, "CLUSTER", "GETKEYSINSLOT", slot, self.road.keys_at_once):
-            try:
-                await self._migrate(source, keys)
-            except EngineRefused as refusal:
-                if len(keys) == 1:
-                    raise SlotMoveFailed(f"slot {slot}, key {keys[0]!r}: {refusal}") from refusal
-                await self._send_one_by_one(source, slot, keys)
-            self.keys_moved += len(keys)
+    async def _send_keys(self, source: Client, slots: Slots) -> None:
+        """Until the slots, which get no new keys here once they are open, are empty."""
+        while full := {slot: keys for slot, keys in (await self._keys_in(source, slots)).items() if keys}:
+            for slot, keys in full.items():
+                await self._send_batch(source, slot, keys)
+            slots = Slots.of(full)
+
+    async def _keys_in(self, source: Client, slots: Slots) -> dict[int, list[str]]:
+        """Some keys of each slot."""
+        async with answering(source), source.pipeline(transaction=False) as pipeline:
+            for slot in slots:
+                pipeline.execute_command("CLUSTER", "GETKEYSINSLOT", slot, self.road.keys_at_once)
+            return dict(zip(slots, await pipeline.execute(), strict=True))
+
+    async def _send_batch(self, source: Client, slot: int, keys: Sequence[str]) -> None:
+        try:
+            await self._migrate(source, keys)
+        except EngineRefused as refusal:
+            if len(keys) == 1:
+                raise SlotMoveFailed(f"slot {slot}, key {keys[0]!r}: {refusal}") from refusal
+            await self._send_one_by_one(source, slot, keys)
+        self.keys_moved += len(keys)
 
     async def _send_one_by_one(self, source: Client, slot: int, keys: Sequence[str]) -> None:
         """A batch that did not pass, to find the key that stands in the way."""

@@ -76,14 +76,15 @@ async def test_a_shard_more_and_a_shard_less_lose_no_acknowledged_write(cluster:
         done = await rebalance(cluster, road, 4, report)
         assert await counts(cluster) == [4096] * 4
         await rebalance(cluster, road, 3)
-        assert await counts(cluster) == [5461, 5461, 5462, 0] or sum(await counts(cluster)[:3]) == 16384
+        assert sorted(await counts(cluster)) == [0, 5461, 5461, 5462]
     print(f"{cluster.machine.engine} {road.atomic=}: {writer.count} writes, slowest {writer.slowest:.3f} s")
 
     assert await writer.lost() == []
     assert writer.errors == []
     assert sum(one.slots_moved for one in done) == sum(one.slots_total for one in done) == 4096
     assert sum(one.keys_moved for one in done) > 50
-    assert [one.slots_moved for one in seen] != sorted({one.slots_moved for one in seen}) or len(seen) > 3
+    assert len(seen) >= 3
+    assert all(0 < one.slots_moved <= one.slots_total for one in seen)
     await wait_agreed(cluster.nodes)
 
 
@@ -106,7 +107,8 @@ async def test_every_type_of_key_arrives_with_its_time_to_live(cluster: Cluster,
     assert 0 < await tenant.ttl(f"{tag}string") <= 1000
     assert await tenant.llen(f"{tag}list") == await tenant.scard(f"{tag}set") == 300
     assert await tenant.hlen(f"{tag}hash") == await tenant.zcard(f"{tag}zset") == 300
-    assert (await tenant.xpending(f"{tag}stream", "group"))["pending"] == 1
+    pending = await tenant.xpending(f"{tag}stream", "group")
+    assert pending["pending"] == 1
     assert await tenant.pfcount(f"{tag}hll") > 280
 
 
