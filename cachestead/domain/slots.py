@@ -43,19 +43,26 @@ class Slots:
     @classmethod
     def of(cls, slots: Iterable[int]) -> Slots:
         """The set of these slots, in any order."""
-        ranges: list[SlotRange] = []
-        for slot in sorted(set(slots)):
-            if ranges and ranges[-1].last == slot - 1:
-                ranges[-1] = SlotRange(ranges[-1].first, slot)
-            else:
-                ranges.append(SlotRange(slot, slot))
-        return cls(tuple(ranges))
+        return cls._joined((slot, slot) for slot in sorted(set(slots)))
 
     @classmethod
     def parse(cls, text: str) -> Slots:
         """The set an engine writes as `0-5460 5462`."""
         words = (word.partition("-") for word in text.split())
-        return cls.of(slot for first, _, last in words for slot in range(int(first), int(last or first) + 1))
+        return cls._joined(sorted((int(first), int(last or first)) for first, _, last in words))
+
+    @classmethod
+    def _joined(cls, stretches: Iterable[tuple[int, int]]) -> Slots:
+        """Sorted stretches, those that touch made one."""
+        firsts: list[int] = []
+        lasts: list[int] = []
+        for first, last in stretches:
+            if lasts and first <= lasts[-1] + 1:
+                lasts[-1] = max(lasts[-1], last)
+            else:
+                firsts.append(first)
+                lasts.append(last)
+        return cls(tuple(map(SlotRange, firsts, lasts)))
 
     def __iter__(self) -> Iterator[int]:
         return (slot for first, last in self.ranges for slot in range(first, last + 1))
