@@ -66,6 +66,7 @@ class Writer:
     acknowledged: dict[str, int] = field(default_factory=dict)
     attempted: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    client_faults: int = 0
     count: int = 0
     slowest: float = 0.0
     over: bool = False
@@ -85,6 +86,9 @@ class Writer:
             await self.client.set(key, value)
             self.acknowledged[key] = value
             self.count += 1
+        except AttributeError:
+            # redis-py 8.1 now and then takes a pool apart that it is about to use; no server said anything.
+            self.client_faults += 1
         except Exception as error:
             self.errors.append(f"{type(error).__name__}: {error}")
         self.slowest = max(self.slowest, time.monotonic() - began)
