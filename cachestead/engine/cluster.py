@@ -251,19 +251,22 @@ def disagreement(views: Sequence[ClusterView]) -> str | None:
     return f"{odd[0].myself.address} sees other roles or owners than {views[0].myself.address}" if odd else None
 
 
-async def ensure_forgotten(nodes: Sequence[Client], gone: NodeId, seconds: float = FORM_SECONDS) -> None:
+async def ensure_forgotten(
+    nodes: Sequence[Client], gone: NodeId, seconds: float = FORM_SECONDS, *, with_slots: bool = False
+) -> None:
     """No node knows the id any more. `nodes` must be all there are: one that is left out tells the others again.
 
     A node that forgets refuses the id for a minute, which is longer than gossip goes on. Raises `SlotsInDanger`
-    while a node holds the id for an owner of slots, `ClusterNotAgreed`.
+    while a node holds the id for an owner of slots, `ClusterNotAgreed`. `with_slots` is for a shard whose every
+    node is lost: its data is too, and `form_cluster` deals the slots out again.
     """
 
     async def look() -> str | None:
         views = await observe_all(nodes)
-        knowing = [client for client, view in zip(nodes, views, strict=True) if gone in view.nodes]
         for view in views:
-            if gone in view.nodes and view.nodes[gone].slots:
+            if gone in view.nodes and view.nodes[gone].slots and not with_slots:
                 raise SlotsInDanger(f"{view.myself.address} knows {gone} as owner of {view.nodes[gone].slots}")
+        knowing = [client for client, view in zip(nodes, views, strict=True) if gone in view.nodes]
         for client in knowing:
             await call(client, "CLUSTER", "FORGET", gone)
         return f"{len(knowing)} nodes knew {gone}" if knowing else None
@@ -298,20 +301,6 @@ async def ensure_member(
     await ensure_met(nodes, seconds)
     await _ensure_shard(shard, seconds, promotable=promotable)
     return await wait_agreed(nodes, seconds, spread=True)
-
-
-async def give_up_node(nodes: Sequence[Client], gone: NodeId, seconds: float = FORM_SECONDS) -> None:
-    """A lost node is forgotten with its slots, whose data is lost too; `form_cluster` deals them out again."""
-
-    async def look() -> str | None:
-        knowing = [
-            client for client, view in zip(nodes, await observe_all(nodes), strict=True) if gone in view.nodes
-        ]
-        for client in knowing:
-            await call(client, "CLUSTER", "FORGET", gone)
-        return f"{len(knowing)} nodes knew {gone}" if knowing else None
-
-    await until(look, seconds, ClusterNotAgreed)
 
 
 async def greet(client: Client, node: ClusterNode) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,18 +100,15 @@ async def switch_over(shard: Shard, replica: Client, voters: Sequence[Client], s
     chosen = _Seen(replica, view, Standing(view.me, promotable=True, priority=1, offset=0))
     if not view.myself.is_master:
         await until(lambda: _not_in_step(shard, replica, voters), seconds, FailoverFailed)
-    began = asked = time.monotonic()
-    if not view.myself.is_master:
-        await call(replica, "CLUSTER", "FAILOVER")
+    began, asked = time.monotonic(), -math.inf
 
     async def look() -> str | None:
         nonlocal asked
-        missing = await _not_master_yet(chosen, voters)
-        if missing and time.monotonic() > asked + ASK_AGAIN_SECONDS:
-            if not (await observe_cluster(replica)).myself.is_master:
-                await call(replica, "CLUSTER", "FAILOVER")
+        if time.monotonic() > asked + ASK_AGAIN_SECONDS and not (await observe_cluster(replica)).myself.is_master:
+            # Refused while the two nodes connect anew, which they do when roles have just changed.
+            await call(replica, "CLUSTER", "FAILOVER")
             asked = time.monotonic()
-        return missing
+        return await _not_master_yet(chosen, voters)
 
     await until(look, seconds, FailoverFailed, pause=POLL_SECONDS)
     return Takeover(NodeAddress(*address_of(replica)), time.monotonic() - began)

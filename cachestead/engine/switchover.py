@@ -36,6 +36,8 @@ ANSWER_SECONDS = 1.0
 HOLD_SECONDS = 3.0
 """Writes are held this long at a time; if we die meanwhile the master resumes by itself."""
 CATCH_UP_SECONDS = 2.0
+PROMOTE_SECONDS = 15.0
+"""Longer than a Sentinel tries (`FAILOVER_TIMEOUT_MS`): writes may not go on while it still might promote."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Switched:
     """How long the instance address had no master."""
 
 
-async def switch_master(sentinels: Sentinels, shard: WatchedShard, seconds: float = 10.0) -> Switched:
+async def switch_master(sentinels: Sentinels, shard: WatchedShard, seconds: float = PROMOTE_SECONDS) -> Switched:
     """A replica is master, has the instance address, and the old master follows it.
 
     Raises `ReplicationLate` where a replica does not keep up, `FailoverFailed` where no Sentinel took the order or

@@ -198,7 +198,7 @@ async def test_a_source_that_dies_in_the_middle_keeps_or_gives_each_slot(cluster
     await asyncio.wait([moving], timeout=60)
     assert isinstance(moving.exception(), EngineError | None)
     await eventually(lambda: ended(cluster, 11))
-    await cluster.machine.start(11)
+    await eventually(lambda: cluster.machine.start(11))
     await wait_agreed(cluster.nodes, 20)
     assert (await move_slots(cluster.masters, move, road)).slots_moved == 4000
     assert [await tenant.get(f"key-{number}") for number in range(2000)] == [str(n) for n in range(2000)]
