@@ -1,9 +1,10 @@
 """Users of a node and what they may do, as ACL rules.
 
 The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
-replicate. The last one exists because `masterauth` is readable by anyone who may call CONFIG GET, so it must be
-worth as little as possible. Two invariants: passwords leave here as SHA-256 hashes only, and a rule never names
-a command that the engine does not know (it would not start). Pure: values in, text out.
+replicate and, in a cluster, bring slots over. The last one exists because `masterauth` is readable by anyone who
+may call CONFIG GET, so it must be worth as little as possible. Two invariants: passwords leave here as SHA-256
+hashes only, and a rule never names a command that the engine does not know (it would not start). Pure: values in,
+text out.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ _ALWAYS = (
 _WATCHED = "config|get"
 """Refused besides where Sentinels watch: who reads `masterauth` there can pose as a replica, which the Sentinels
 then log in to with the instance's admin secret."""
+_MIGRATED = "~* +select +restore-asking"
+"""What a node of a cluster may do on another besides: be the one that MIGRATE logs in as. It is not our own user,
+because older engines show the arguments of MIGRATE, password and all, to whoever monitors."""
+_MIGRATED_ATOMICALLY = "~* +select +@write +multi +exec +cluster|syncslots"
+"""The same where slots move atomically: there the source sends its keys, and every write of its clients while it
+does, as plain commands under the user that replicas use (`masteruser`, which cannot be told apart)."""
 _KINDS = {Mode.SINGLE: "plain", Mode.HA: "plain", Mode.CLUSTER: "cluster", Mode.PROXY: "proxy"}
 
 _SINCE: dict[str, Version] = {
@@ -130,7 +137,11 @@ def password_rule(password: str | None) -> str:
 
 def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
     """What the tenant may do, as rules in the order the engine applies them."""
-    known = sorted(name for name in refused_commands(users.version, users.mode) if _knows(engine, name))
+    refused = refused_commands(users.version, users.mode)
+    if users.mode is Mode.CLUSTER and engine.has_atomic_slot_migration:
+        # The replicas' secret opens CLUSTER SYNCSLOTS there, with which slots can be taken away.
+        refused |= {_WATCHED}
+    known = sorted(name for name in refused if _knows(engine, name))
     takes = _taken_away(known) if engine.has_subcommand_rules else _taken_away_on_6(known)
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
     publishing = ["-publish", _publish_selector()] if engine.has_subcommand_rules else []
@@ -139,12 +150,19 @@ def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
 
 def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
-    replicate = ["+psync", "+replconf", "+ping"]
     return [
         (TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)]),
         (ADMIN, ["on", password_rule(users.admin_secret), "~*", *channels, "+@all"]),
-        (REPLICA, ["on", password_rule(users.replica_secret), "-@all", *replicate]),
+        (REPLICA, ["on", password_rule(users.replica_secret), "-@all", *_replica_rules(users, engine)]),
     ]
+
+
+def _replica_rules(users: NodeUsers, engine: Engine) -> list[str]:
+    rules = ["+psync", "+replconf", "+ping"]
+    if users.mode is not Mode.CLUSTER:
+        return rules
+    migrated = _MIGRATED_ATOMICALLY if engine.has_atomic_slot_migration else _MIGRATED
+    return [*rules, *migrated.split()]
 
 
 def _knows(engine: Engine, name: str) -> bool:

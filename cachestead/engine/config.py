@@ -16,9 +16,13 @@ from cachestead.engine.acl import ADMIN, REPLICA, NodeUsers, password_rule, user
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine
 from cachestead.engine.commands import admin_commands
+from cachestead.engine.errors import PortImpossible
 from cachestead.engine.parameters import busy_directive, directives_of
 
 REDIS_FILE, SENTINEL_FILE = "redis.conf", "sentinel.conf"
+BUS_PORT = 16379
+"""Where nodes of a cluster listen for each other, whatever their port for clients: that one may change while they
+run, and they would lose each other if the bus went with it. Before 7.0 the bus is always 10000 above."""
 PUBSUB_BUFFER = "pubsub 33554432 8388608 60"
 """A subscriber that falls behind is dropped at 32 MB, or at 8 MB for a minute: the public service's figures."""
 
@@ -45,6 +49,10 @@ class RedisConf:
     """The tenant's renames: command to new name."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """DCS parameters to apply, over the directives below."""
+    priority: int = 100
+    """Smaller is promoted sooner; 0 is never promoted."""
+    cluster_node_timeout_ms: int = 5000
+    """How long a node of a cluster may be silent before the others hold it for lost, where nobody hints."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +121,13 @@ _PROCESS = (
 def _settings(conf: RedisConf) -> Lines:
     yield "bind", bind_value(conf.address, conf.vip)
     yield from _outgoing(conf.engine, conf.address)
-    yield from _announced(conf)
+    yield f"{_replica_word(conf.engine)}-announce-ip", conf.address
     yield "port", str(conf.port)
     yield from _PROCESS
     yield from _memory_and_clients(conf)
     yield from _persistence(conf)
     yield from _replication(conf)
+    yield from _cluster(conf)
     yield from _guards(conf.engine)
 
 
@@ -127,14 +136,35 @@ def _outgoing(engine: Engine, address: str) -> Lines:
         yield "bind-source-addr", address
 
 
-def _announced(conf: RedisConf) -> Lines:
-    word = _replica_word(conf.engine)
-    yield f"{word}-announce-ip", conf.address
-    if conf.users.mode is Mode.CLUSTER:
-        yield "cluster-enabled", "yes"
-        yield "cluster-config-file", "nodes.conf"
-        yield "cluster-node-timeout", "5000"
-        yield "cluster-announce-ip", conf.address
+def _cluster(conf: RedisConf) -> Lines:
+    if conf.users.mode is not Mode.CLUSTER:
+        return
+    yield "cluster-enabled", "yes"
+    yield "cluster-config-file", "nodes.conf"
+    yield "cluster-node-timeout", str(conf.cluster_node_timeout_ms)
+    # Only the address: nodes listen on the very ports that they are known by.
+    yield "cluster-announce-ip", conf.address
+    yield from _bus(conf)
+    # A shard that is lost takes its own keys with it and not those of the others.
+    yield "cluster-require-full-coverage", "no"
+    # However long a replica was cut off: what it has is better than a shard that stays away.
+    yield f"cluster-{_replica_word(conf.engine)}-validity-factor", "0"
+    # Who belongs to which shard is our record; a node that changed shards by itself would not be in its zone.
+    if conf.engine.compatible_version >= (7, 0, 0):
+        yield "cluster-allow-replica-migration", "no"
+    else:
+        yield "cluster-migration-barrier", "1000"
+    if conf.priority == 0:
+        yield f"cluster-{_replica_word(conf.engine)}-no-failover", "yes"
+
+
+def _bus(conf: RedisConf) -> Lines:
+    if conf.engine.compatible_version >= (7, 0, 0):
+        if conf.port == BUS_PORT:
+            raise PortImpossible(conf.port, "the nodes of a cluster listen there for each other")
+        yield "cluster-port", str(BUS_PORT)
+    elif conf.port + 10000 > 65535:
+        raise PortImpossible(conf.port, f"{conf.engine} needs the port 10000 above for its cluster")
 
 
 def _memory_and_clients(conf: RedisConf) -> Lines:
@@ -152,7 +182,8 @@ def _memory_and_clients(conf: RedisConf) -> Lines:
 def _persistence(conf: RedisConf) -> Lines:
     yield "save", ""
     yield "appendonly", "no" if conf.users.mode is Mode.SINGLE else "yes"
-    yield "appendfsync", "no"
+    # A cluster whose nodes all died at once comes back with its data, but for the last second.
+    yield "appendfsync", "everysec" if conf.users.mode is Mode.CLUSTER else "no"
     yield "dbfilename", "dump.rdb"
     yield "appendfilename", "appendonly.aof"
 
@@ -163,6 +194,8 @@ def _replication(conf: RedisConf) -> Lines:
     yield "repl-diskless-sync-delay", "0"
     if conf.replica_of is not None:
         yield f"{word}of", f"{conf.replica_of.address} {conf.replica_of.port}"
+    if conf.priority != RedisConf.priority:
+        yield f"{word}-priority", str(conf.priority)
     if conf.engine.compatible_version >= (7, 0, 0):
         # A stop waits this long for replicas to catch up, and less than the runtime waits before it kills.
         yield "shutdown-timeout", "5"

@@ -59,6 +59,18 @@ def connect(
     return redis.Redis.from_pool(pool)
 
 
+def with_patience(client: Client, answer_seconds: float) -> Client:
+    """A client for the same node and user that waits longer for answers; the caller closes it."""
+    arguments = client.connection_pool.connection_kwargs
+    return connect(
+        address_of(client),
+        arguments["password"],
+        user=arguments["username"],
+        commands=arguments["commands"],
+        answer_seconds=answer_seconds,
+    )
+
+
 def address_of(client: Client) -> NodeAddress:
     """The node a client talks to."""
     arguments = client.connection_pool.connection_kwargs

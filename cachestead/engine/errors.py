@@ -43,3 +43,23 @@ class ReplicationLate(EngineError):
 
 class FailoverFailed(EngineError):
     """No replica took over within the time given."""
+
+
+class PortImpossible(EngineError):
+    """A node of a cluster cannot be given this port."""
+
+    def __init__(self, port: int, reason: str) -> None:
+        super().__init__(f"port {port}: {reason}")
+        self.port, self.reason = port, reason
+
+
+class ClusterNotAgreed(EngineError):
+    """The nodes of a cluster did not come to one view within the time given."""
+
+
+class SlotsInDanger(EngineError):
+    """What was asked for would take slots, or their only data, from under the cluster."""
+
+
+class SlotMoveFailed(EngineError):
+    """Slots stayed with their source; what was moved before stays moved."""

@@ -18,7 +18,8 @@ from cachestead.engine.config import (
     render_redis_conf,
     render_sentinel_conf,
 )
-from cachestead.engine.connection import connect
+from cachestead.engine.connection import connect, connected
+from cachestead.engine.errors import PortImpossible
 from cachestead.engine.live import set_parameters
 from cachestead.engine.parameters import directives_of, expire_effort
 
@@ -61,6 +62,21 @@ CASES = {
         users=NodeUsers("5.0", Mode.HA, ADMIN_SECRET, REPLICA_SECRET, "tenant Passw0rd"),
         parameters=PARAMETERS,
     ),
+    "cluster-valkey-9.conf": conf_of(
+        engine_of("valkey", 9, 1, 2),
+        port=60000,
+        users=NodeUsers("7.0", Mode.CLUSTER, ADMIN_SECRET, REPLICA_SECRET, "tenant Passw0rd"),
+        priority=0,
+    ),
+    "cluster-redis-7.conf": conf_of(
+        engine_of("redis", 7, 0, 15),
+        users=NodeUsers("7.0", Mode.CLUSTER, ADMIN_SECRET, REPLICA_SECRET, "tenant Passw0rd"),
+        parameters={"appendonly": "no"},
+    ),
+    "cluster-redis-6.conf": conf_of(
+        engine_of("redis", 6, 2, 14),
+        users=NodeUsers("6.0", Mode.CLUSTER, ADMIN_SECRET, REPLICA_SECRET, "tenant Passw0rd"),
+    ),
 }
 
 
@@ -90,6 +106,27 @@ async def test_engine_takes_the_file_and_does_what_it_says(machine: Machine):
     with pytest.raises(ResponseError, match="unknown command"):
         await admin.flushall()
     assert await admin.execute_command("wipe")
+
+
+async def test_engine_takes_the_file_of_a_cluster_node_with_any_port(machine: Machine):
+    machine.users = replace(machine.users, mode=Mode.CLUSTER)
+    await machine.runtime.ensure_node(replace(machine.spec(11, port=60000, priority=0), port=60000))
+    async with connected(NodeAddress(machine.node(11).address, 60000), ADMIN_SECRET) as admin:
+        said = await admin.config_get("*")
+    assert said["cluster-port"] == "16379"
+    assert said["cluster-node-timeout"] == "5000"
+    assert said["cluster-replica-validity-factor"] == "0"
+    assert said["cluster-replica-no-failover"] == "yes"
+    assert said["cluster-require-full-coverage"] == "no"
+    assert said["cluster-allow-replica-migration"] == "no"
+    assert (said["appendonly"], said["appendfsync"], said["databases"]) == ("yes", "everysec", "1")
+
+
+@pytest.mark.parametrize(("engine", "port"), [(("redis", 6, 2, 14), 55536), (("redis", 7, 0, 15), 16379)])
+def test_a_port_that_leaves_no_room_for_the_bus_is_refused(engine: tuple, port: int):
+    users = CASES["cluster-redis-7.conf"].users
+    with pytest.raises(PortImpossible, match=str(port)):
+        render_redis_conf(conf_of(engine_of(*engine), users=users, port=port))
 
 
 async def test_parameters_change_on_a_running_node(machine: Machine):
