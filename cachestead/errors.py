@@ -470,3 +470,99 @@ class InternalError(ServiceError):
     """Internal service error."""
 
     code, status = "DCS.5000", 500
+
+
+class InstanceTypeUnchangeable(ServiceError):
+    """Instance type cannot be changed."""
+
+    code, status = "DCS.4200", 400
+
+
+class TooManyReplicas(ServiceError):
+    """Create replication number exceed max number limit."""
+
+    code, status = "DCS.4875", 400
+
+
+class LastReplicaInName(ServiceError):
+    """r/w instance have only one repl can not remove ip from dns"""
+
+    code, status = "DCS.4879", 400
+
+
+class InvalidNodeList(ServiceError):
+    """The request param node_list is invalid"""
+
+    code, status = "DCS.4930", 400
+
+
+class NotReplica(ServiceError):
+    """Node is not replica, can't delete."""
+
+    code, status = "DCS.4931", 400
+
+
+class InvalidZones(ServiceError):
+    """The param available_zones is invalid."""
+
+    code, status = "DCS.4933", 400
+
+
+class LastReplicaAddress(ServiceError):
+    """Only one slave replication has dns ip, can not delete"""
+
+    code, status = "DCS.4935", 400
+
+
+class MasterNotDeletable(ServiceError):
+    """The master node cannot be deleted"""
+
+    code, status = "DCS.4936", 400
+
+
+class LastReplica(ServiceError):
+    """Only has one slave node,can not delete"""
+
+    code, status = "DCS.4937", 400
+
+
+class InvalidPriority(ServiceError):
+    """The param slave_priority_weight is invalid."""
+
+    code, status = "DCS.4939", 400
+
+
+class AllPrioritiesZero(ServiceError):
+    """All replicas have a priority of 0."""
+
+    code, status = "DCS.4253", 400
+
+
+class SwitchoverNotSupported(ServiceError):
+    """Master standby swap is not supported."""
+
+    code, status = "DCS.4855", 400
+
+
+class SwitchoverFailed(ServiceError):
+    """Master standby swap failed."""
+
+    code, status = "DCS.5094", 500
+
+
+class ResizeNotSupported(ServiceError):
+    """The system is not support resize."""
+
+    code, status = "DCS.4102", 400
+
+
+class ResizeRunning(ServiceError):
+    """The Instance exists for processing scale up order. Please try again later."""
+
+    code, status = "DCS.4108", 400
+
+
+class InvalidNodeId(ServiceError):
+    """Incorrect node ID."""
+
+    code, status = "DCS.3053", 400

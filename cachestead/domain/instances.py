@@ -42,6 +42,7 @@ class Event(StrEnum):
     CREATION_FAILED = "creation failed"
     RESTART_ASKED = "restart asked"
     FLUSH_ASKED = "flush asked"
+    RESIZE_ASKED = "resize asked"
     CHANGE_ASKED = "change asked"
     CHANGE_DONE = "change done"
     CHANGE_FAILED = "change failed"
@@ -57,6 +58,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.RESTART_ASKED): State.RESTARTING,
     (State.ERROR, Event.RESTART_ASKED): State.RESTARTING,
     (State.RUNNING, Event.FLUSH_ASKED): State.FLUSHING,
+    (State.RUNNING, Event.RESIZE_ASKED): State.EXTENDING,
+    (State.EXTENDING, Event.CHANGE_DONE): State.RUNNING,
+    (State.EXTENDING, Event.CHANGE_FAILED): State.RUNNING,
     (State.RESTARTING, Event.CHANGE_DONE): State.RUNNING,
     (State.RESTARTING, Event.CHANGE_FAILED): State.ERROR,
     (State.FLUSHING, Event.CHANGE_DONE): State.RUNNING,
@@ -117,6 +121,10 @@ class Node:
     """As last seen on the engine; decided at creation, then by Sentinel."""
     active: bool = False
     """Whether it answered when last looked at."""
+    priority: int = 100
+    """Failover priority of a replica: smaller goes first, 0 is never promoted."""
+    in_domain_name: bool = True
+    """Whether the read-only domain name resolves to it while it is a replica."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class Job:
     """Percent."""
     params: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+    """When to try to begin what waits for the maintenance window; None is now."""
     ended_at: datetime | None = None
     fail_reason: str | None = None
 

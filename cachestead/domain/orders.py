@@ -16,14 +16,15 @@ from typing import Any
 from cachestead import errors
 from cachestead.domain import rules
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
-from cachestead.domain.instances import Instance, Mode, Node, Role, State, node_id
+from cachestead.domain.instances import Instance, Mode, State
+from cachestead.domain.shards import Layout, instance_address, plan_nodes
 from cachestead.domain.sizes import MiB
 from cachestead.domain.templates import is_known_template
 
 DEFAULT_PORT = 6379
 DEFAULT_WINDOW = ("18:00:00", "19:00:00")
 MAX_PER_ORDER = 100
-SUPPORTED_MODES = (Mode.SINGLE, Mode.HA)
+SUPPORTED_MODES = (Mode.SINGLE, Mode.HA, Mode.CLUSTER)
 VERSIONS = ("4.0", "5.0", "6.0", "7.0")
 
 
@@ -88,7 +89,7 @@ class CheckedOrder:
     order: Order
     flavor: Flavor
     zones: tuple[str, ...]
-    """Zone of each node of a shard, the master's first."""
+    """Zones to spread the nodes over, the master's first."""
     port: int
     window: tuple[str, str]
     backup_policy: dict[str, Any] | None
@@ -97,9 +98,9 @@ class CheckedOrder:
 
     @property
     def addresses_per_instance(self) -> int:
-        """One per node, and one that follows the master where there are several nodes."""
+        """One per node, and one that follows the master of a master/standby instance."""
         nodes = self.flavor.replica_count * self.flavor.sharding_num
-        return nodes if self.flavor.mode is Mode.SINGLE else nodes + 1
+        return nodes + 1 if self.flavor.mode is Mode.HA else nodes
 
 
 def check_order(
@@ -209,9 +210,12 @@ def _check_zones(order: Order, flavor: Flavor, zone_codes: Sequence[str]) -> tup
     unknown = [code for code in wanted if code not in zone_codes]
     if not wanted or unknown:
         raise errors.ZoneNotFound(f"az_codes: one or more of {', '.join(zone_codes)}")
-    if len(wanted) > flavor.replica_count:
-        raise errors.InvalidParameter(f"az_codes: at most {flavor.replica_count} for this flavor", name="az_codes")
-    return tuple(wanted[min(n, len(wanted) - 1)] for n in range(flavor.replica_count))
+    if flavor.mode is Mode.CLUSTER and order.private_ip:
+        raise errors.InvalidParameter("private_ip: not for a cluster, which has several", name="private_ip")
+    most = flavor.replica_count * flavor.sharding_num
+    if len(wanted) > most:
+        raise errors.InvalidParameter(f"az_codes: at most {most} for this flavor", name="az_codes")
+    return tuple(wanted)
 
 
 def _check_credentials(order: Order) -> None:
@@ -274,18 +278,11 @@ class _Place:
 
 def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: datetime) -> Instance:
     order, flavor = checked.order, checked.flavor
-    nodes = tuple(
-        Node(
-            id=node_id(place.id, 0, ordinal),
-            instance_id=place.id,
-            shard=0,
-            ordinal=ordinal,
-            address=place.addresses[ordinal],
-            port=checked.port,
-            zone=zone,
-            role=Role.REPLICA if ordinal else Role.MASTER,
-        )
-        for ordinal, zone in enumerate(checked.zones)
+    nodes = plan_nodes(
+        Layout(place.id, checked.port, checked.zones),
+        range(flavor.sharding_num),
+        range(flavor.replica_count),
+        place.addresses,
     )
     return Instance(
         id=place.id,
@@ -301,9 +298,9 @@ def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: dateti
         vpc_id=order.vpc_id,
         subnet_id=order.subnet_id,
         security_group_id=order.security_group_id or None,
-        ip=place.addresses[-1],
+        ip=instance_address(flavor.mode, place.addresses),
         port=checked.port,
-        az_codes=tuple(dict.fromkeys(checked.zones)),
+        az_codes=checked.zones,
         no_password_access=order.no_password_access,
         maintain_begin=checked.window[0],
         maintain_end=checked.window[1],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from typing import NamedTuple
 
 from redis.crc import key_slot
@@ -111,6 +111,11 @@ class SlotMove:
 def slot_of(key: str | bytes) -> int:
     """The slot of a key; only what stands in its first pair of braces counts, if there is anything."""
     return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+def key_in(slots: Slots, prefix: str) -> str:
+    """A key of one of the slots, the same each time."""
+    return next(key for key in (f"{prefix}:{number}" for number in count()) if slot_of(key) in slots)
 
 
 def even_slots(shards: int) -> list[Slots]:

@@ -15,7 +15,7 @@ from typing import Any
 from cachestead.domain.slots import ALL_SLOTS, SLOT_COUNT, Slots, even_slots
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import Client, address_of, call
-from cachestead.engine.errors import ClusterNotAgreed, EngineRefused, SlotsInDanger
+from cachestead.engine.errors import ClusterNotAgreed, EngineError, EngineRefused, EngineUnreachable, SlotsInDanger
 from cachestead.engine.live import set_directives
 from cachestead.engine.polling import until
 from cachestead.engine.replication import wait_in_sync
@@ -107,6 +107,8 @@ class Shard:
 
     master: Client
     replicas: tuple[Client, ...] = ()
+    barred: tuple[Client, ...] = ()
+    """Those of them that shall never be promoted."""
 
     @property
     def nodes(self) -> tuple[Client, ...]:
@@ -123,6 +125,21 @@ async def observe_cluster(client: Client) -> ClusterView:
 async def observe_all(nodes: Iterable[Client]) -> list[ClusterView]:
     """The view of each, in order."""
     return await asyncio.gather(*(observe_cluster(node) for node in nodes))
+
+
+async def observe_any(nodes: Iterable[Client]) -> ClusterView:
+    """The view of the first that answers and holds itself for a part of the cluster. Raises `EngineError`."""
+    failure: EngineError = EngineRefused("no node was named")
+    for node in nodes:
+        try:
+            view = await observe_cluster(node)
+        except (EngineUnreachable, EngineRefused) as error:
+            failure = error
+            continue
+        if any(owned.slots for owned in view.nodes.values()):
+            return view
+        failure = ClusterNotAgreed(f"{address_of(node)} knows no owner of any slot")
+    raise failure
 
 
 def read_view(nodes: str, info: str) -> ClusterView:
@@ -148,7 +165,7 @@ async def form_cluster(shards: Sequence[Shard], seconds: float = FORM_SECONDS) -
     await _ensure_epochs_differ(nodes)
     await ensure_slots([shard.master for shard in shards])
     await ensure_met(nodes, seconds)
-    await asyncio.gather(*(_ensure_shard(shard, seconds) for shard in shards))
+    await asyncio.gather(*(ensure_shard(shard, seconds) for shard in shards))
     return await wait_agreed(nodes, seconds, spread=True)
 
 
@@ -288,9 +305,7 @@ async def ensure_only(nodes: Sequence[Client], seconds: float = FORM_SECONDS) ->
     return sorted(known - ours)
 
 
-async def ensure_member(
-    shard: Shard, nodes: Sequence[Client], seconds: float = FORM_SECONDS, *, promotable: bool = True
-) -> ClusterView:
+async def ensure_member(shard: Shard, nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> ClusterView:
     """A node that came with an empty folder takes the place of the one that was lost.
 
     `shard` is the shard it belongs to, `nodes` the whole cluster as it shall be. The lost one's id is forgotten
@@ -299,7 +314,7 @@ async def ensure_member(
     """
     await ensure_only(nodes, seconds)
     await ensure_met(nodes, seconds)
-    await _ensure_shard(shard, seconds, promotable=promotable)
+    await ensure_shard(shard, seconds)
     return await wait_agreed(nodes, seconds, spread=True)
 
 
@@ -308,13 +323,14 @@ async def greet(client: Client, node: ClusterNode) -> None:
     await call(client, "CLUSTER", "MEET", node.address.address, node.address.port, *_bus_of(node))
 
 
-async def _ensure_shard(shard: Shard, seconds: float, *, promotable: bool = True) -> None:
+async def ensure_shard(shard: Shard, seconds: float = FORM_SECONDS) -> None:
+    """The shard's other nodes copy the one that owns its slots, or its wished master while nobody does."""
     views = await observe_all(shard.nodes)
     owner = next((at for at, view in enumerate(views) if view.myself.slots), 0)
     master = shard.nodes[owner]
     others = [node for at, node in enumerate(shard.nodes) if at != owner]
     await asyncio.gather(
-        *(ensure_replica_of_master(node, master, seconds, promotable=promotable) for node in others)
+        *(ensure_replica_of_master(node, master, seconds, promotable=node not in shard.barred) for node in others)
     )
 
 

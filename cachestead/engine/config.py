@@ -51,6 +51,8 @@ class RedisConf:
     """DCS parameters to apply, over the directives below."""
     priority: int = 100
     """Smaller is promoted sooner; 0 is never promoted."""
+    persistent: bool = True
+    """Whether there is an append-only file: without one a restart empties the node."""
     cluster_node_timeout_ms: int = 5000
     """How long a node of a cluster may be silent before the others hold it for lost, where nobody hints."""
 
@@ -181,7 +183,7 @@ def _memory_and_clients(conf: RedisConf) -> Lines:
 
 def _persistence(conf: RedisConf) -> Lines:
     yield "save", ""
-    yield "appendonly", "no" if conf.users.mode is Mode.SINGLE else "yes"
+    yield "appendonly", "yes" if conf.persistent else "no"
     # A cluster whose nodes all died at once comes back with its data, but for the last second.
     yield "appendfsync", "everysec" if conf.users.mode is Mode.CLUSTER else "no"
     yield "dbfilename", "dump.rdb"

@@ -11,7 +11,7 @@ from cachestead.engine.observing import InstanceLoad, add_up
 from cachestead.identity.callers import Caller
 from cachestead.operations.service import Service
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_of, master_of
+from cachestead.workflows.machinery import masters_now
 
 _AT_ONCE = 32
 
@@ -25,10 +25,10 @@ async def observe_running(service: Service, caller: Caller) -> list[tuple[Instan
     async def observe(instance: Instance) -> tuple[Instance, InstanceLoad] | None:
         async with slots:
             try:
-                facts = await observe_node(client_of(service.machinery, instance, master_of(instance)))
+                masters = await masters_now(service.machinery, instance)
+                return instance, add_up(await asyncio.gather(*(observe_node(master) for master in masters)))
             except EngineError:
                 return None
-        return instance, add_up([facts])
 
     seen = await asyncio.gather(*(observe(one) for one in running if one.nodes))
     return [one for one in seen if one is not None]

@@ -15,6 +15,7 @@ import structlog
 
 from cachestead.domain.healing import Healing, NodeSeen, plan_healing
 from cachestead.domain.instances import Instance, Node, Role
+from cachestead.domain.shards import master_of, replicas_of
 from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
@@ -31,8 +32,6 @@ from cachestead.workflows.machinery import (
     ensure_watched,
     has_standby,
     login_of,
-    master_of,
-    replicas_of,
     spec_of,
 )
 

@@ -220,6 +220,16 @@ async def list_any_ids_with_nodes(tx: Tx) -> set[str]:
     return set((await tx.scalars(select(nodes.c.instance_id).distinct())).all())
 
 
+async def add_nodes(tx: Tx, added: Sequence[Node]) -> None:
+    """New nodes of an instance that is there."""
+    await tx.execute(insert(nodes), [_node_row(node) for node in added])
+
+
+async def remove_node(tx: Tx, node: str) -> None:
+    """The node is on record no more."""
+    await tx.execute(delete(nodes).where(nodes.c.id == node))
+
+
 async def save_node(tx: Tx, node: Node) -> None:
     """A node's fields as they are now."""
     await tx.execute(update(nodes).where(nodes.c.id == node.id).values(**_node_row(node)))
@@ -401,6 +411,8 @@ def _node_row(node: Node) -> dict[str, Any]:
         "zone": node.zone,
         "role": node.role.value,
         "active": node.active,
+        "priority": node.priority,
+        "in_domain_name": node.in_domain_name,
     }
 
 
@@ -415,4 +427,6 @@ def _node(row: Any) -> Node:
         zone=row["zone"],
         role=Role(row["role"]),
         active=row["active"],
+        priority=row["priority"],
+        in_domain_name=row["in_domain_name"],
     )

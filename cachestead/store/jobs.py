@@ -48,8 +48,12 @@ async def find_any_job(tx: Tx, job_id: str) -> Job | None:
 
 
 async def list_any_unfinished(tx: Tx) -> list[Job]:
-    """Jobs that are still to be done, oldest first."""
-    query = select(jobs).where(jobs.c.status.in_(_UNFINISHED)).order_by(jobs.c.created_at, jobs.c.id)
+    """Jobs that are to be done now, oldest first."""
+    query = (
+        select(jobs)
+        .where(jobs.c.status.in_(_UNFINISHED), jobs.c.due_at.is_(None))
+        .order_by(jobs.c.created_at, jobs.c.id)
+    )
     return [_job(row) for row in (await tx.execute(query)).mappings()]
 
 
@@ -108,6 +112,7 @@ def _row(job: Job) -> dict[str, Any]:
         "user_name": job.user_name,
         "created_at": to_ms(job.created_at),
         "updated_at": to_ms(job.updated_at),
+        "due_at": to_ms(job.due_at),
         "ended_at": to_ms(job.ended_at),
         "fail_reason": job.fail_reason,
     }
@@ -130,6 +135,7 @@ def _job(row: Any) -> Job:
         user_name=row["user_name"],
         created_at=from_ms(row["created_at"]),
         updated_at=from_ms(row["updated_at"]),
+        due_at=from_ms(row["due_at"]),
         ended_at=from_ms(row["ended_at"]),
         fail_reason=row["fail_reason"],
     )

@@ -114,7 +114,7 @@ instances = Table(
     Column("vpc_id", String(36), nullable=False),
     Column("subnet_id", String(36), nullable=False),
     Column("security_group_id", String(36)),
-    Column("ip", String(1024), nullable=False),
+    Column("ip", Text, nullable=False),
     Column("port", Integer, nullable=False),
     Column("az_codes", JSON, nullable=False),
     Column("no_password_access", Boolean, nullable=False),
@@ -162,6 +162,8 @@ nodes = Table(
     Column("zone", String(64), nullable=False),
     Column("role", String(8), nullable=False),
     Column("active", Boolean, nullable=False, default=False),
+    Column("priority", Integer, nullable=False),
+    Column("in_domain_name", Boolean, nullable=False),
 )
 
 # --- work -----------------------------------------------------------------------------------------------------
@@ -184,6 +186,7 @@ jobs = Table(
     Column("user_name", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, comment="not to be begun before, and only in the maintenance window"),
     Column("ended_at", BigInteger),
     Column("fail_reason", Text),
     Column("hidden", Boolean, nullable=False, default=False, comment="taken off the task list by its owner"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.endpoint import ensure_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at, master_of
+from cachestead.workflows.machinery import client_at, has_standby
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
@@ -38,7 +39,7 @@ async def _move(ctx: StepContext, port: int) -> None:
             for elsewhere in (NodeAddress(node.address, one) for one in ports - {port}):
                 await ensure_port(client_at(ctx.machinery, ctx.instance, elsewhere), port)
                 await ctx.machinery.connections.forget(elsewhere)
-        if node.id != master_of(ctx.instance).id:
+        if has_standby(ctx.instance) and node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
 

@@ -5,13 +5,15 @@ The one place where a record becomes a node's configuration: secrets are opened 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
-from cachestead.domain.instances import Instance, Node, Role, State
+from cachestead.domain.instances import Instance, Mode, Node, State
+from cachestead.domain.shards import master_of, masters_of, shards_of
+from cachestead.engine import cluster
 from cachestead.engine.acl import ADMIN, NodeUsers
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, EngineCatalogue
@@ -75,16 +77,6 @@ def users_of(vault: Vault, instance: Instance) -> NodeUsers:
     )
 
 
-def master_of(instance: Instance) -> Node:
-    """The node on record as master of the instance's only shard."""
-    return next(node for node in instance.nodes if node.role is Role.MASTER)
-
-
-def replicas_of(instance: Instance) -> list[Node]:
-    """The other nodes."""
-    return [node for node in instance.nodes if node.role is Role.REPLICA]
-
-
 def address_of(node: Node) -> NodeAddress:
     """Where the node's engine listens."""
     return NodeAddress(node.address, node.port)
@@ -92,7 +84,7 @@ def address_of(node: Node) -> NodeAddress:
 
 def has_standby(instance: Instance) -> bool:
     """Whether Sentinels watch over it and its address moves."""
-    return len(instance.nodes) > 1
+    return instance.mode is Mode.HA
 
 
 def flavor_of(machinery: Machinery, instance: Instance) -> Flavor:
@@ -119,6 +111,32 @@ def client_at(machinery: Machinery, instance: Instance, address: NodeAddress) ->
     """The same to a node at an address other than the one on record."""
     login = login_of(machinery, instance)
     return machinery.connections.get(address, login.secret, user=login.user, commands=login.commands)
+
+
+def shards_at(machinery: Machinery, instance: Instance) -> list[cluster.Shard]:
+    """Our connections to a cluster's nodes, by shard."""
+
+    def to(nodes: Iterable[Node]) -> tuple[Client, ...]:
+        return tuple(client_of(machinery, instance, node) for node in nodes)
+
+    return [
+        cluster.Shard(
+            master=client_of(machinery, instance, shard.master),
+            replicas=to(shard.replicas),
+            barred=to(node for node in shard.nodes if node.priority == 0),
+        )
+        for shard in shards_of(instance)
+    ]
+
+
+async def masters_now(machinery: Machinery, instance: Instance) -> list[Client]:
+    """The master of each shard, as a cluster itself has it now; else as on record."""
+    if instance.mode is not Mode.CLUSTER:
+        return [client_of(machinery, instance, node) for node in masters_of(instance)]
+    view = await cluster.observe_any(client_of(machinery, instance, node) for node in instance.nodes)
+    return [
+        client_at(machinery, instance, view.nodes[owner].address) for owner, slots in view.owners.items() if slots
+    ]
 
 
 @dataclass(frozen=True)
@@ -164,24 +182,22 @@ async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool
 def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
     """The node as it should run, in the role it has on record."""
     engine, flavor = engine_of(machinery, instance), flavor_of(machinery, instance)
-    master = master_of(instance)
-    is_master = node.id == master.id
-    # A replica named in its file asks its master only at the next tick of a second; a new one is told by command.
-    follows = not is_master and instance.state is not State.CREATING
-    parameters = {"appendonly": "yes" if has_standby(instance) else "no"} | instance.parameters
     conf = RedisConf(
         engine=engine,
         address=node.address,
         port=node.port,
         users=users_of(machinery.vault, instance),
         maxmemory=flavor.node_memory,
-        vip=instance.ip if is_master and has_standby(instance) else None,
-        replica_of=address_of(master) if follows else None,
         databases=flavor.db_number,
         maxclients=flavor.node_connections,
         rename_commands=instance.rename_commands,
-        parameters=parameters,
+        parameters=instance.parameters,
+        priority=node.priority,
+        persistent=flavor.replica_count > 1,
     )
+    # Roles and slots of a cluster are the engine's own record, in a file that it keeps.
+    if has_standby(instance):
+        conf = _placed(instance, node, conf)
     return NodeSpec(
         id=node.id,
         command=(str(engine.path), REDIS_FILE),
@@ -190,6 +206,15 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
         port=node.port,
         owner=instance.id,
     )
+
+
+def _placed(instance: Instance, node: Node, conf: RedisConf) -> RedisConf:
+    """A node of a master/standby instance: the master has the address, the others copy it."""
+    master = master_of(instance)
+    if node.id == master.id:
+        return replace(conf, vip=instance.ip)
+    # A replica named in its file asks its master only at the next tick of a second; a new one is told by command.
+    return conf if instance.state is State.CREATING else replace(conf, replica_of=address_of(master))
 
 
 async def ensure_unwatched(machinery: Machinery, instance: Instance) -> None:

@@ -14,8 +14,9 @@ from datetime import datetime
 
 from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
+from cachestead.domain.shards import masters_of, replicas_of
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import address_of, master_of, replicas_of
+from cachestead.workflows.machinery import address_of
 from cachestead.workflows.steps import (
     await_replication,
     open_endpoint,
@@ -31,8 +32,8 @@ async def stop_nodes(ctx: StepContext) -> None:
     """No node runs: replicas first, for a master that ends before them has nobody to send the last writes to."""
     runtime = ctx.machinery.runtime
     stop = runtime.stop_node if ctx.job.params.get("graceful") else runtime.kill_node
-    await asyncio.gather(*(stop(node.id) for node in replicas_of(ctx.instance)))
-    await stop(master_of(ctx.instance).id)
+    for nodes in (replicas_of(ctx.instance), masters_of(ctx.instance)):
+        await asyncio.gather(*(stop(node.id) for node in nodes))
     for node in ctx.instance.nodes:
         await ctx.machinery.connections.forget(address_of(node))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from cachestead.domain.instances import Node
-from cachestead.engine import live, replication
+from cachestead.domain.instances import Mode, Node
+from cachestead.domain.shards import master_of, masters_of, replicas_of
+from cachestead.domain.slots import key_in
+from cachestead.engine import cluster, live, replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
@@ -17,33 +20,41 @@ from cachestead.workflows.machinery import (
     ensure_unwatched,
     ensure_watched,
     has_standby,
-    master_of,
     open_secrets,
-    replicas_of,
+    shards_at,
     spec_of,
 )
 from cachestead.workflows.workflow import StepContext
 
 SYNC_SECONDS = 600.0
 """How long a replica may take to copy its master before the work is given up."""
+CLUSTER_SECONDS = 60.0
+"""How long the nodes of a cluster may take to agree."""
 WATCH_SECONDS = 30.0
 """How long the Sentinels may take to know an instance."""
 
 
 async def start_nodes(ctx: StepContext) -> None:
     """Every node runs, the master before those that copy it."""
-    await _ensure(ctx, master_of(ctx.instance))
-    await asyncio.gather(*(_ensure(ctx, node) for node in replicas_of(ctx.instance)))
+    for nodes in (masters_of(ctx.instance), replicas_of(ctx.instance)):
+        await start_each(ctx, nodes)
 
 
-async def _ensure(ctx: StepContext, node: Node) -> None:
-    await ctx.machinery.runtime.ensure_node(spec_of(ctx.machinery, ctx.instance, node))
+async def start_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
+    """These nodes run."""
+    specs = [spec_of(ctx.machinery, ctx.instance, node) for node in nodes]
+    await asyncio.gather(*(ctx.machinery.runtime.ensure_node(spec) for spec in specs))
 
 
 async def remove_nodes(ctx: StepContext) -> None:
     """No process and no folder of the instance is left."""
-    await asyncio.gather(*(ctx.machinery.runtime.remove_node(node.id) for node in ctx.instance.nodes))
-    for node in ctx.instance.nodes:
+    await remove_each(ctx, ctx.instance.nodes)
+
+
+async def remove_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
+    """No process and no folder of these nodes is left."""
+    await asyncio.gather(*(ctx.machinery.runtime.remove_node(node.id) for node in nodes))
+    for node in nodes:
         await ctx.machinery.connections.forget(address_of(node))
 
 
@@ -55,7 +66,10 @@ async def release_records(ctx: StepContext) -> None:
 
 
 async def await_replication(ctx: StepContext) -> None:
-    """Every replica has all of its master's data."""
+    """Every replica has all of its master's data; the nodes of a cluster are one cluster."""
+    if ctx.instance.mode is Mode.CLUSTER:
+        await cluster.form_cluster(shards_at(ctx.machinery, ctx.instance), CLUSTER_SECONDS)
+        return
     master = address_of(master_of(ctx.instance))
     clients = [client_of(ctx.machinery, ctx.instance, node) for node in replicas_of(ctx.instance)]
     for client in clients:
@@ -86,8 +100,17 @@ async def unwatch_instance(ctx: StepContext) -> None:
 
 
 async def verify(ctx: StepContext) -> None:
-    """A client with the tenant's password writes and reads a key at the instance's address."""
+    """A client with the tenant's password writes and reads a key at the instance's address; in each shard."""
     password = open_secrets(ctx.machinery.vault, ctx.instance).password
-    address = NodeAddress(ctx.instance.ip, ctx.instance.port)
-    async with connected(address, password, user=None) as client:
-        await live.probe(client, f"cachestead:probe:{ctx.job.id}")
+    for address, key in await _probes(ctx):
+        async with connected(address, password, user=None) as client:
+            await live.probe(client, key)
+
+
+async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:
+    """Where to write which key."""
+    key = f"cachestead:probe:{ctx.job.id}"
+    if ctx.instance.mode is not Mode.CLUSTER:
+        return [(NodeAddress(ctx.instance.ip, ctx.instance.port), key)]
+    view = await cluster.observe_any(client_of(ctx.machinery, ctx.instance, node) for node in ctx.instance.nodes)
+    return [(view.nodes[owner].address, key_in(slots, key)) for owner, slots in view.owners.items() if slots]

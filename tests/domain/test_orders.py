@@ -30,6 +30,7 @@ FLAVORS = parse_flavors(resources.files("cachestead.domain").joinpath("data/flav
 NETWORK = Network("vpc", "vpc-default", "subnet", "subnet-default", "group", "default", "127.64.0.0/16")
 ZONES = ("az1", "az2", "az3")
 SINGLE, HA, WIDE = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128", "redis.ha.xu1.large.r5.1"
+CLUSTER = "redis.cluster.xu1.large.r2.4"
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
 POLICY = {
     "backup_type": "auto",
@@ -109,7 +110,7 @@ def test_a_good_order_can_be_had(fields: dict[str, Any]):
         pytest.param({"spec_code": "redis.single"}, errors.InvalidSpecCode, "spec_code", id="no such flavor"),
         pytest.param({"spec_code": ""}, errors.InvalidSpecCode, "spec_code", id="empty flavor"),
         pytest.param(
-            {"spec_code": "redis.cluster.xu1.large.r2.4", "capacity_gb": 4},
+            {"spec_code": "redis.proxy.xu1.large.4", "capacity_gb": 4, "engine_version": "6.0"},
             errors.InstanceTypeNotSupported,
             "spec_code",
             id="type not available yet",
@@ -179,18 +180,24 @@ def test_an_order_that_cannot_be_had_names_its_field(
 @pytest.mark.parametrize(
     ("flavor", "capacity", "wanted", "zones"),
     [
-        pytest.param(SINGLE, 0.125, ("az2",), ("az2",), id="one node"),
-        pytest.param(HA, 0.125, ("az1", "az3"), ("az1", "az3"), id="two zones"),
-        pytest.param(HA, 0.125, ("az1",), ("az1", "az1"), id="both in one zone"),
+        pytest.param(SINGLE, 0.125, ("az2",), ["az2"], id="one node"),
+        pytest.param(HA, 0.125, ("az1", "az3"), ["az1", "az3"], id="two zones"),
+        pytest.param(HA, 0.125, ("az1",), ["az1", "az1"], id="both in one zone"),
+        pytest.param(WIDE, 1, ("az3", "az1"), ["az3", "az1", "az3", "az1", "az3"], id="more nodes than zones"),
         pytest.param(
-            WIDE, 1, ("az3", "az1"), ("az3", "az1", "az1", "az1", "az1"), id="the last zone takes the rest"
+            CLUSTER,
+            4,
+            ("az1", "az2", "az3"),
+            ["az1", "az2", "az2", "az3", "az3", "az1"],
+            id="masters spread, no shard in one zone",
         ),
     ],
 )
-def test_nodes_go_to_the_zones_in_their_order(
-    flavor: str, capacity: float, wanted: tuple[str, ...], zones: tuple[str, ...]
-):
-    assert check(spec_code=flavor, capacity_gb=capacity, az_codes=wanted).zones == zones
+def test_nodes_are_spread_over_the_zones(flavor: str, capacity: float, wanted: tuple[str, ...], zones: list[str]):
+    checked = check(spec_code=flavor, capacity_gb=capacity, az_codes=wanted)
+    addresses = [f"127.64.0.{number}" for number in range(10, 10 + checked.addresses_per_instance)]
+    [planned] = plan_instances(checked, Orderer("p", "u", "U"), IDS[:1], [addresses], NOW)
+    assert [node.zone for node in planned.nodes] == zones
 
 
 ROOM = Headroom(instances_used=0, instances_limit=3, ram_used_gb=0.0, ram_limit_gb=0.5, memory_free=MiB(1024))
@@ -272,6 +279,24 @@ def test_master_and_standby_share_an_address_that_is_neither_s():
     ]
     assert {node.port for node in planned.nodes} == {planned.port} == {7000}
     assert planned.az_codes == ("az1", "az2")
+
+
+def test_a_cluster_is_reached_at_every_node():
+    checked = check(spec_code=CLUSTER, capacity_gb=4)
+    addresses = [f"127.64.0.{number}" for number in range(10, 16)]
+    [planned] = plan_instances(checked, Orderer("p", "u", "U"), IDS[:1], [addresses], NOW)
+
+    assert checked.addresses_per_instance == 6
+    assert planned.ip == ",".join(addresses)
+    assert [(node.shard, node.role) for node in planned.nodes] == [
+        (shard, role) for shard in range(3) for role in (Role.MASTER, Role.REPLICA)
+    ]
+    assert len({node.id for node in planned.nodes}) == 6
+
+
+def test_a_cluster_has_no_private_ip():
+    with pytest.raises(errors.InvalidParameter, match="private_ip"):
+        check(spec_code=CLUSTER, capacity_gb=4, private_ip="127.64.0.9")
 
 
 def test_planning_twice_gives_the_same_nodes():

@@ -84,7 +84,9 @@ async def test_a_killed_master_is_replaced_at_once(cluster: Cluster):
     os.kill(cluster.pid_of(11), signal.SIGKILL)
     writable = asyncio.create_task(first_write(replica, key, killed))
     takeover = await fail_over(lost_master(cluster, 0))
-    print(f"{cluster.machine.engine}: failed over in {takeover.seconds:.3f} s, writable {await writable:.3f} s after kill")
+    print(
+        f"{cluster.machine.engine}: failed over in {takeover.seconds:.3f} s, writable {await writable:.3f} s after kill"
+    )
 
     assert takeover.winner == cluster.machine.node(12)
     assert await writable < 2

@@ -55,7 +55,9 @@ CASES = {
         rename_commands={"FLUSHALL": "wipe"},
     ),
     "single-redis-6.conf": conf_of(
-        engine_of("redis", 6, 2, 14), users=NodeUsers("6.0", Mode.SINGLE, ADMIN_SECRET, REPLICA_SECRET)
+        engine_of("redis", 6, 2, 14),
+        users=NodeUsers("6.0", Mode.SINGLE, ADMIN_SECRET, REPLICA_SECRET),
+        persistent=False,
     ),
     "master-redis-5.conf": conf_of(
         engine_of("redis", 5, 0, 14),

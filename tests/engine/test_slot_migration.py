@@ -256,7 +256,9 @@ async def test_an_atomic_move_can_be_called_off(cluster: Cluster, engine: Engine
     for number in range(300):
         await tenant.set(f"key-{number}", "x" * 20_000)
     move = await first_slots(cluster, 5000)
-    moving = asyncio.create_task(move_slots(cluster.masters, move, Road(atomic=True, secret=None, slots_at_once=100)))
+    moving = asyncio.create_task(
+        move_slots(cluster.masters, move, Road(atomic=True, secret=None, slots_at_once=100))
+    )
     await asyncio.sleep(0.3)
     moving.cancel()
     await asyncio.wait([moving], timeout=5)
@@ -300,7 +302,15 @@ async def test_the_replica_secret_opens_nothing_else(cluster: Cluster):
     thief = cluster.machine.tenant(
         cluster.machine.node(11).address, username="cachestead-replica", password=REPLICA_SECRET
     )
-    for command in ("GET a", "CONFIG GET *", "ACL LIST", "INFO", "CLUSTER NODES", "REPLICAOF NO ONE", "PUBLISH a b"):
+    for command in (
+        "GET a",
+        "CONFIG GET *",
+        "ACL LIST",
+        "INFO",
+        "CLUSTER NODES",
+        "REPLICAOF NO ONE",
+        "PUBLISH a b",
+    ):
         with pytest.raises(NoPermissionError):
             await thief.execute_command(*command.split())
 

@@ -24,6 +24,7 @@ from cachestead.bootstrap import Application
 from cachestead.domain.instances import Instance, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
+from cachestead.domain.shards import master_of, replicas_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import connected
@@ -37,7 +38,7 @@ from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
-from cachestead.workflows.machinery import address_of, client_of, master_of, replicas_of
+from cachestead.workflows.machinery import address_of, client_of
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

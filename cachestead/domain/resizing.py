@@ -1,0 +1,218 @@
+"""What a change of specification means: which nodes come, which go, which limits change.
+
+`plan_resize` judges a wish against the instance as it is and returns a plan as a value; the workflows walk it.
+Nodes and capacity of one shard are changed in separate calls, as the reference has it. Reference: section 4.1.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cachestead import errors
+from cachestead.domain.flavors import Flavor, FlavorCatalogue
+from cachestead.domain.instances import Instance, Mode, Node, Role
+from cachestead.domain.shards import shards_of
+from cachestead.domain.sizes import Bytes, MiB
+
+FULL = 0.7
+"""A node's data may take this much of its new size when it becomes smaller or takes over a shard's share."""
+
+
+class Kind(StrEnum):
+    """The changes there are."""
+
+    CAPACITY = "capacity"
+    ADD_REPLICAS = "add replicas"
+    REMOVE_REPLICAS = "remove replicas"
+    ADD_SHARDS = "add shards"
+    REMOVE_SHARDS = "remove shards"
+
+
+@dataclass(frozen=True)
+class ResizeWish:
+    """What a caller asked for."""
+
+    spec_code: str
+    capacity_gb: float
+    change_type: str | None = None
+    zones: tuple[str, ...] = ()
+    """Zone codes."""
+    node_list: tuple[str, ...] = ()
+    reserved_ip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a new node goes: its shard, its ordinal there, its zone."""
+
+    shard: int
+    ordinal: int
+    zone: str
+
+
+@dataclass(frozen=True)
+class ResizePlan:
+    """What is to be done."""
+
+    kind: Kind
+    flavor: Flavor
+    """The flavor after the change."""
+    places: tuple[Place, ...] = ()
+    """Nodes to add."""
+    leaving: tuple[str, ...] = ()
+    """Ids of nodes to remove."""
+
+    @property
+    def task(self) -> str:
+        """Name in the background task list (section 4.12.1)."""
+        names = {Kind.ADD_REPLICAS: "AddReplica", Kind.REMOVE_REPLICAS: "DelReplica"}
+        return names.get(self.kind, "EXTEND")
+
+
+def plan_resize(
+    instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue, used: Mapping[str, Bytes]
+) -> ResizePlan:
+    """The plan for a wish; raises the documented code of what stands in the way.
+
+    `used` is the memory in use on each node, by node id.
+    """
+    before = flavors.get(instance.spec_code, instance.capacity_gb)
+    after = _check_flavor(instance, wish, flavors)
+    if (after.spec_code, after.capacity_gb) == (before.spec_code, before.capacity_gb):
+        raise errors.InvalidSpecCode("spec_code: the instance has it already")
+    if after.replica_count != before.replica_count:
+        return _plan_replicas(instance, wish, before, after)
+    if wish.change_type in ("createReplication", "deleteReplication"):
+        raise errors.InvalidSpecCode(f"spec_code: {after.spec_code} has as many replicas as the instance")
+    if after.sharding_num > before.sharding_num:
+        return _plan_more_shards(instance, wish, after)
+    if after.sharding_num < before.sharding_num:
+        return _plan_fewer_shards(instance, wish, after, used)
+    _check_room(instance, after, used)
+    return ResizePlan(Kind.CAPACITY, after)
+
+
+def _check_flavor(instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue) -> Flavor:
+    if not flavors.has_code(wish.spec_code):
+        raise errors.InvalidSpecCode("spec_code: no such flavor")
+    after = flavors.find(wish.spec_code, wish.capacity_gb)
+    if after is None:
+        raise errors.InvalidCapacity(f"new_capacity: {wish.capacity_gb:g} GB is not what {wish.spec_code} has")
+    if after.mode is not instance.mode or wish.change_type == "instanceType":
+        raise errors.InstanceTypeUnchangeable(f"spec_code: from {instance.mode} to {after.mode}")
+    if instance.engine_version not in after.engine_versions:
+        raise errors.EngineVersionNotSupported(f"spec_code: not for version {instance.engine_version}")
+    if after.cpu_type != instance.cpu_type:
+        raise errors.InvalidSpecCode(f"spec_code: the instance has {instance.cpu_type}")
+    return after
+
+
+def _plan_replicas(instance: Instance, wish: ResizeWish, before: Flavor, after: Flavor) -> ResizePlan:
+    more = after.replica_count > before.replica_count
+    expected = "createReplication" if more else "deleteReplication"
+    if wish.change_type != expected:
+        raise errors.InvalidParameter(f"change_type: {expected} for this flavor", name="change_type")
+    if (after.capacity_gb, after.sharding_num) != (before.capacity_gb, before.sharding_num):
+        raise errors.InvalidCapacity("new_capacity: replicas and capacity are changed in separate calls")
+    if more:
+        return _plan_more_replicas(instance, wish, after.replica_count - before.replica_count, after)
+    return _plan_fewer_replicas(instance, wish, before.replica_count - after.replica_count, after)
+
+
+def _plan_more_replicas(instance: Instance, wish: ResizeWish, count: int, after: Flavor) -> ResizePlan:
+    zones = wish.zones or instance.az_codes
+    places = []
+    for shard in shards_of(instance):
+        first = max(node.ordinal for node in shard.nodes) + 1
+        # The zone that the shard has least of goes first, so that a zone can be lost with the fewest nodes.
+        taken = [node.zone for node in shard.nodes]
+        for ordinal in range(first, first + count):
+            zone = min(zones, key=lambda code: (taken.count(code), zones.index(code)))
+            taken.append(zone)
+            places.append(Place(shard.index, ordinal, zone))
+    return ResizePlan(Kind.ADD_REPLICAS, after, places=tuple(places))
+
+
+def _plan_fewer_replicas(instance: Instance, wish: ResizeWish, count: int, after: Flavor) -> ResizePlan:
+    if count > 1:
+        raise errors.InvalidSpecCode("spec_code: one replica of a shard goes at a time")
+    if instance.mode is Mode.CLUSTER:
+        leaving = _replicas_in_zone(instance, wish)
+    else:
+        leaving = (_named_replica(instance, wish).id,)
+    return ResizePlan(Kind.REMOVE_REPLICAS, after, leaving=leaving)
+
+
+def _named_replica(instance: Instance, wish: ResizeWish) -> Node:
+    named = set(wish.node_list or wish.reserved_ip)
+    if len(named) != 1:
+        raise errors.InvalidNodeList("node_list: exactly one replica")
+    found = [node for node in instance.nodes if named & {node.id, node.address}]
+    if not found:
+        raise errors.InvalidNodeList("node_list: no node of the instance")
+    if found[0].role is Role.MASTER:
+        raise errors.MasterNotDeletable(f"node_list: {found[0].address}")
+    if sum(node.role is Role.REPLICA for node in instance.nodes) < 2:
+        raise errors.LastReplica("node_list: its only replica")
+    return found[0]
+
+
+def _replicas_in_zone(instance: Instance, wish: ResizeWish) -> tuple[str, ...]:
+    leaving = []
+    for shard in shards_of(instance):
+        mine = [node for node in shard.replicas if not wish.zones or node.zone in wish.zones]
+        if not mine:
+            raise errors.NotReplica(f"available_zones: shard {shard.index} has no replica there")
+        leaving.append(mine[-1].id)
+    return tuple(leaving)
+
+
+def _plan_more_shards(instance: Instance, wish: ResizeWish, after: Flavor) -> ResizePlan:
+    if wish.change_type not in (None, "", "addSharding"):
+        raise errors.InvalidParameter("change_type: addSharding for this flavor", name="change_type")
+    shards = shards_of(instance)
+    first, zones = shards[-1].index + 1, wish.zones or instance.az_codes
+    places = tuple(
+        Place(shard, ordinal, zones[(shard + ordinal) % len(zones)])
+        for shard in range(first, first + after.sharding_num - len(shards))
+        for ordinal in range(after.replica_count)
+    )
+    return ResizePlan(Kind.ADD_SHARDS, after, places=places)
+
+
+def _plan_fewer_shards(
+    instance: Instance, wish: ResizeWish, after: Flavor, used: Mapping[str, Bytes]
+) -> ResizePlan:
+    shards = shards_of(instance)
+    if wish.reserved_ip:
+        addresses = {node.address: shard.index for shard in shards for node in shard.nodes}
+        unknown = [ip for ip in wish.reserved_ip if ip.split(":")[0] not in addresses]
+        if unknown:
+            raise errors.InvalidParameter(f"reserved_ip: {unknown[0][:64]} is no node's", name="reserved_ip")
+        kept = {addresses[ip.split(":")[0]] for ip in wish.reserved_ip}
+    else:
+        kept = {shard.index for shard in shards[: after.sharding_num]}
+    if len(kept) != after.sharding_num:
+        raise errors.InvalidParameter(
+            f"reserved_ip: nodes of {after.sharding_num} shards, not of {len(kept)}", name="reserved_ip"
+        )
+    total = sum(used.get(shard.master.id, 0) for shard in shards)
+    if total > FULL * after.node_memory * after.sharding_num:
+        raise errors.InvalidCapacity(f"new_capacity: {total // 2**20} MiB are in use, too much for it")
+    leaving = tuple(node.id for shard in shards if shard.index not in kept for node in shard.nodes)
+    return ResizePlan(Kind.REMOVE_SHARDS, after, leaving=leaving)
+
+
+def _check_room(instance: Instance, after: Flavor, used: Mapping[str, Bytes]) -> None:
+    for node in instance.nodes:
+        if used.get(node.id, 0) > FULL * after.node_memory:
+            raise errors.InvalidCapacity(
+                f"new_capacity: {node.address} uses {used[node.id] // 2**20} MiB, more than 70 % of its new size"
+            )
+
+
+def extra_memory(before: Flavor, after: Flavor) -> MiB:
+    """What the machine has to promise besides."""
+    return MiB(max(0, after.promised_memory - before.promised_memory))
