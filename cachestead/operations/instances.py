@@ -15,8 +15,7 @@ from typing import Any
 
 from cachestead import errors
 from cachestead.domain import rules
-from cachestead.domain.instances import Event, Instance, State, advance, busy_error
-from cachestead.domain.jobs import Job
+from cachestead.domain.instances import Event, Instance, State
 from cachestead.domain.orders import (
     CheckedOrder,
     Headroom,
@@ -30,6 +29,7 @@ from cachestead.domain.orders import (
 )
 from cachestead.domain.sizes import MiB
 from cachestead.identity.callers import Caller
+from cachestead.operations.changes import Change, change
 from cachestead.operations.jobs import new_job
 from cachestead.operations.service import Service
 from cachestead.store import instances as store
@@ -41,7 +41,6 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
-from cachestead.workflows.workflow import Workflow
 
 _STRANGERS = 512
 """Addresses that others may hold before a search for free ones is given up."""
@@ -136,7 +135,7 @@ async def delete_instance(service: Service, caller: Caller, instance_id: str) ->
 async def _start_delete(tx: Tx, service: Service, caller: Caller, instance: Instance) -> None:
     if instance.state in (State.CREATING, State.RESTARTING):
         raise errors.NotDeletable(f"instance {instance.id} is {instance.state}")
-    await _change(tx, service, caller, instance, _Change(DELETE_INSTANCE, Event.DELETE_ASKED))
+    await change(tx, service, caller, instance, Change(DELETE_INSTANCE, Event.DELETE_ASKED))
 
 
 @dataclass(frozen=True)
@@ -169,16 +168,16 @@ async def delete_failed_instances(service: Service, caller: Caller) -> None:
 async def change_status(service: Service, caller: Caller, action: str, ids: Sequence[str]) -> list[Outcome]:
     """Restart or flush each instance by itself; a refused one is reported as failed."""
     changes = {
-        "restart": _Change(RESTART_INSTANCE, Event.RESTART_ASKED, {"graceful": False}),
-        "soft_restart": _Change(RESTART_INSTANCE, Event.RESTART_ASKED, {"graceful": True}),
-        "flush": _Change(FLUSH_INSTANCE, Event.FLUSH_ASKED),
+        "restart": Change(RESTART_INSTANCE, Event.RESTART_ASKED, {"graceful": False}),
+        "soft_restart": Change(RESTART_INSTANCE, Event.RESTART_ASKED, {"graceful": True}),
+        "flush": Change(FLUSH_INSTANCE, Event.FLUSH_ASKED),
     }
     outcomes = []
     for one in ids:
         try:
             async with service.database.writing() as tx:
                 instance = await store.lock_instance(tx, caller.project, one)
-                await _change(tx, service, caller, instance, changes[action])
+                await change(tx, service, caller, instance, changes[action])
             outcomes.append(Outcome(one, done=True))
         except errors.ServiceError:
             outcomes.append(Outcome(one, done=False))
@@ -214,9 +213,9 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         if edited != instance:
             edited = replace(edited, updated_at=service.now())
             await store.save_instance(tx, edited)
-        change = _change_of(instance, edit)
-        if change is not None:
-            await _change(tx, service, caller, edited, change)
+        wanted = _change_of(instance, edit)
+        if wanted is not None:
+            await change(tx, service, caller, edited, wanted)
     service.worker.nudge()
 
 
@@ -241,7 +240,7 @@ def _edited(instance: Instance, edit: Edit) -> Instance:
     return instance
 
 
-def _change_of(instance: Instance, edit: Edit) -> _Change | None:
+def _change_of(instance: Instance, edit: Edit) -> Change | None:
     new_port = None if edit.port is None else rules.check_port(edit.port)
     renames = None if edit.rename_commands is None else rules.check_rename_commands(edit.rename_commands)
     ports = new_port is not None and new_port != instance.port
@@ -249,29 +248,8 @@ def _change_of(instance: Instance, edit: Edit) -> _Change | None:
         raise errors.InvalidParameter("rename_commands: not together with a new port", name="rename_commands")
     if ports:
         ends = {"old_port": instance.port, "new_port": new_port}
-        return _Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
+        return Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:
         params = {"graceful": True, "renames": renames, "old_renames": instance.rename_commands}
-        return _Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})
+        return Change(RENAME_COMMANDS, Event.RESTART_ASKED, params, {"rename_commands": sorted(renames)})
     return None
-
-
-@dataclass(frozen=True)
-class _Change:
-    workflow: Workflow
-    event: Event
-    params: Mapping[str, Any] | None = None
-    details: Mapping[str, Any] | None = None
-
-
-async def _change(tx: Tx, service: Service, caller: Caller, instance: Instance, change: _Change) -> Job:
-    """Take the lock on the instance and save the job of the change."""
-    if instance.task is not None:
-        raise busy_error(instance)
-    now = service.now()
-    after = replace(advance(instance, change.event, now), task=change.workflow.lock)
-    if not await store.take_instance(tx, instance, after):
-        raise busy_error(instance)
-    job = new_job(change.workflow, after, caller, now, change.params, change.details)
-    await job_store.add_job(tx, job)
-    return job
