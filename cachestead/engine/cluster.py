@@ -349,7 +349,9 @@ async def _replicate(replica: Client, master_id: NodeId, seconds: float) -> None
 
 async def _ensure_epochs_differ(nodes: Sequence[Client]) -> None:
     """Nodes that know nobody get an epoch each: equal ones are settled one by one, and elections wait for it."""
-    for number, (client, view) in enumerate(zip(nodes, await observe_all(nodes), strict=True), 1):
+    views = await observe_all(nodes)
+    first = 1 + max(view.epoch for view in views)
+    for number, (client, view) in enumerate(zip(nodes, views, strict=True), first):
         if len(view.nodes) == 1 and view.epoch == 0 and view.myself.epoch == 0:
             await call(client, "CLUSTER", "SET-CONFIG-EPOCH", number)
 

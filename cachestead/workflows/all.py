@@ -5,6 +5,13 @@ from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.resize_instance import (
+    ADD_REPLICAS,
+    ADD_SHARDS,
+    CHANGE_CAPACITY,
+    REMOVE_REPLICAS,
+    REMOVE_SHARDS,
+)
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
 
 ALL = (
@@ -15,4 +22,9 @@ ALL = (
     FLUSH_INSTANCE,
     CHANGE_PASSWORD,
     CHANGE_PORT,
+    CHANGE_CAPACITY,
+    ADD_REPLICAS,
+    REMOVE_REPLICAS,
+    ADD_SHARDS,
+    REMOVE_SHARDS,
 )
