@@ -101,18 +101,13 @@ def test_several_losses_right_after_each_other(
     installation: Installation, instance: dict[str, Any], writer: ClusterWriter
 ):
     for number in range(6):
-        before = eventually(lambda: with_replicas(installation, instance))
+        before = whole(installation, instance)
         count = len(writer.gaps)
         send([before[number % 3]])
         wait_for_gaps(writer, count + 1)
 
     whole(installation, instance)
     assert max(writer.gaps) < 5
-
-
-def with_replicas(installation: Installation, instance: dict[str, Any]) -> list[NodeSeen]:
-    """Not `whole`: all that a cluster needs to survive a loss."""
-    return agreed(installation, instance)
 
 
 def test_a_shard_is_lost_with_all_its_nodes_and_comes_back_with_its_data(
