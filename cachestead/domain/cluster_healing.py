@@ -28,7 +28,7 @@ class MemberSeen:
     """Whether it answers clients: an owner that sees no majority of masters does not."""
     is_replica: bool = False
     follows: str | None = None
-    """Id of the node it replicates from; None also where that is no node of the record."""
+    """Id of the node it replicates from; None also where that one is no more, and another has its address."""
     in_step: bool = False
     """It is in touch with its master and has its data."""
     kept_out: bool = False
@@ -36,13 +36,8 @@ class MemberSeen:
 
     @property
     def is_blank(self) -> bool:
-        """Whether it has lost its folder: it belongs to no shard, or is not yet part of the cluster at all."""
+        """Whether it has nothing: so a node comes that has lost its folder."""
         return self.answers and not self.slots and not self.is_replica
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it will not come back as the master that it was without being started, or never."""
-        return not self.running or self.is_blank
 
 
 Seen = Mapping[str, MemberSeen]
@@ -99,14 +94,15 @@ def plan_cluster_healing(instance: Instance, seen: Seen, heirless: Collection[in
     ]
     leaderless = {failover.lost for failover in failovers}
     down = [node.id for node in instance.nodes if not seen[node.id].running and node.id not in leaderless]
+    serving = sum(seen[master].slots for master in masters.values() if seen[master].serves) == SLOT_COUNT
     return ClusterHealing(
         masters=masters,
         failovers=_with_votes(failovers, masters, seen),
         start=tuple(sorted(down, key=lambda node: node not in masters.values())),
         rebuild=_rebuildable(shards, masters, seen),
         admit=tuple(node.id for node in instance.nodes if seen[node.id].kept_out and seen[node.id].in_step),
-        lost=tuple(shard.index for shard in shards if all(seen[node.id].is_blank for node in shard.nodes)),
-        serving=sum(seen[master].slots for master in masters.values() if seen[master].serves) == SLOT_COUNT,
+        lost=tuple(shard.index for shard in shards if not serving and _is_lost(shard, seen)),
+        serving=serving,
     )
 
 
@@ -122,9 +118,20 @@ def _master_of(shard: Shard, seen: Seen) -> str:
 
 def _heirs(shard: Shard, master: str, seen: Seen) -> tuple[str, ...]:
     """Replicas that can be asked to take the place of a master that is gone."""
-    if seen[master].slots or not (seen[master].is_gone or seen[master].is_replica):
+    followed = any(seen[node.id].follows == master for node in shard.nodes)
+    # One that runs and is followed has merely no slots, as a new shard has; that is nothing to heal.
+    if not _is_gone(seen[master]) or (seen[master].running and followed):
         return ()
     return tuple(node.id for node in shard.nodes if seen[node.id].is_replica)
+
+
+def _is_gone(master: MemberSeen) -> bool:
+    """Whether it is not the master that it was: it has ended, lost its folder, or follows one that has."""
+    return not master.running or master.is_blank or master.is_replica
+
+
+def _is_lost(shard: Shard, seen: Seen) -> bool:
+    return all(seen[node.id].is_blank for node in shard.nodes)
 
 
 def _with_votes(failovers: Sequence[ShardFailover], masters: Masters, seen: Seen) -> tuple[ShardFailover, ...]:
@@ -132,7 +139,7 @@ def _with_votes(failovers: Sequence[ShardFailover], masters: Masters, seen: Seen
 
     A master that is only silent may still have a vote: its process is there.
     """
-    voters = sum(not (seen[master].is_gone or seen[master].is_replica) for master in masters.values())
+    voters = sum(not _is_gone(seen[master]) for master in masters.values())
     missing = max(0, len(masters) // 2 + 1 - voters)
     return tuple(replace(one, without_vote=place < missing) for place, one in enumerate(failovers))
 

@@ -43,6 +43,15 @@ REBUILD_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What one node says."""
+
+    view: ClusterView
+    facts: NodeFacts
+    promotable: bool
+
+
+@dataclass(frozen=True)
 class _Look:
     """What one look found."""
 
@@ -63,18 +72,24 @@ class ClusterRepair:
     instance: Instance
     sightings: Mapping[str, NodeSighting]
     tell: Tell
+    patient: bool = False
+    """Whether to wait until what was done shows; otherwise that is for the next pass to see."""
     _heirless: set[int] = field(default_factory=set)
     """Shards where nobody could take over, this time."""
     _hopeful: bool = False
     """Something was done that needs a moment to show."""
 
     async def run(self) -> Truth:
-        """Look and act."""
+        """Look and act until there is nothing to do; then, if patient, until all is well.
+
+        Raises `EngineError` where a node cannot be rebuilt now: another was lost, or there is much to copy.
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + HEAL_SECONDS
         while True:
             look = await self._look()
-            if look.is_well or clock() >= deadline or (look.plan.is_quiet and not self._hopeful):
+            hopeless = look.plan.is_quiet and not (self.patient and self._hopeful and not look.plan.lost)
+            if look.is_well or hopeless or clock() >= deadline:
                 self._report(look.plan)
                 return look.truth
             if await self._has_changed():
@@ -87,54 +102,68 @@ class ClusterRepair:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> _Look:
-        observed = await asyncio.gather(*(self._observe(node) for node in self.instance.nodes))
-        facts = {node.id: found[1] for node, found in zip(self.instance.nodes, observed, strict=True) if found}
-        seen = {
-            node.id: self._member(node, found) for node, found in zip(self.instance.nodes, observed, strict=True)
-        }
+        nodes = self.instance.nodes
+        found = dict(zip((one.id for one in nodes), await asyncio.gather(*map(self._observe, nodes)), strict=True))
+        known = {one.view.me: node for node, one in found.items() if one}
+        seen = {node.id: self._member(node, found[node.id], known) for node in nodes}
         plan = plan_cluster_healing(self.instance, seen, self._heirless)
-        nodes = tuple(
-            replace(
-                node,
-                role=Role.MASTER if node.id in plan.masters.values() else Role.REPLICA,
-                active=seen[node.id].answers and not seen[node.id].is_blank,
-            )
-            for node in self.instance.nodes
+        masters = [(node, found[node]) for node in plan.masters.values()]
+        used = [one.facts.used_memory for _, one in masters if one]
+        truth = Truth(
+            nodes=tuple(
+                replace(
+                    node,
+                    role=Role.MASTER if node.id in plan.masters.values() else Role.REPLICA,
+                    active=seen[node.id].answers and not seen[node.id].is_blank,
+                )
+                for node in nodes
+            ),
+            serving=plan.serving,
+            used_memory=MiB(sum(used) // (1024 * 1024)) if len(used) == len(masters) else None,
         )
-        return _Look(seen, plan, Truth(nodes, plan.serving, _used_memory(plan, facts)))
+        return _Look(seen, plan, truth)
 
-    async def _observe(self, node: Node) -> tuple[ClusterView, NodeFacts, bool] | None:
-        """Its view, its facts and whether it may be elected; None for a node that does not answer."""
+    async def _observe(self, node: Node) -> _Answer | None:
+        """None for a node that does not answer."""
         sighting = self.sightings.get(node.id)
         if sighting is None or not sighting.running or sighting.frozen:
             return None
         client = self._client(node)
         try:
-            return await asyncio.gather(
-                cluster.observe_cluster(client), observe_node(client), cluster.is_promotable(client)
+            return _Answer(
+                *await asyncio.gather(
+                    cluster.observe_cluster(client), observe_node(client), cluster.is_promotable(client)
+                )
             )
         except EngineError:
             return None
 
-    def _member(self, node: Node, found: tuple[ClusterView, NodeFacts, bool] | None) -> MemberSeen:
+    def _member(self, node: Node, answer: _Answer | None, known: Mapping[cluster.NodeId, str]) -> MemberSeen:
+        """`known` are the nodes that answer, by the ids the engine has for them."""
         sighting = self.sightings.get(node.id)
         running = sighting is not None and sighting.running
-        if found is None:
+        if answer is None:
             return MemberSeen(running)
-        view, facts, promotable = found
-        master = view.nodes.get(view.myself.master_id or "")
-        follows = (one.id for one in self.instance.nodes if master and address_of(one) == master.address)
+        me = answer.view.myself
         return MemberSeen(
             running=running,
             answers=True,
-            slots=len(view.myself.slots) if view.myself.is_master else 0,
-            epoch=view.myself.epoch,
-            serves=view.is_ok,
-            is_replica=not view.myself.is_master,
-            follows=next(follows, None),
-            in_step=facts.role == "slave" and facts.master_link_up,
-            kept_out=not promotable and node.priority > 0,
+            slots=len(me.slots) if me.is_master else 0,
+            epoch=me.epoch,
+            serves=answer.view.is_ok,
+            is_replica=not me.is_master,
+            follows=self._followed(answer.view, known),
+            in_step=answer.facts.role == "slave" and answer.facts.master_link_up,
+            kept_out=not answer.promotable and node.priority > 0,
         )
+
+    def _followed(self, view: ClusterView, known: Mapping[cluster.NodeId, str]) -> str | None:
+        """The node that is its master; one that does not answer is known by its address."""
+        master = view.nodes.get(view.myself.master_id or "")
+        if master is None or master.id in known:
+            return known.get(view.myself.master_id or "")
+        silent = (one for one in self.instance.nodes if one.id not in known.values())
+        return next((one.id for one in silent if address_of(one) == master.address), None)
 
     async def _has_changed(self) -> bool:
         """Whether processes have come or gone since they were looked at. Acting on old news does harm."""
@@ -182,15 +211,11 @@ class ClusterRepair:
     async def _act(self, look: _Look) -> None:
         plan, current = look.plan, replace(self.instance, nodes=look.truth.nodes)
         if plan.start:
-            await asyncio.gather(*(self._start(current, node) for node in self._nodes(plan.start)))
+            await asyncio.gather(*(self._start(current, node) for node in current.nodes if node.id in plan.start))
             return
-        try:
-            await self._rebuild(current, plan.rebuild)
-            for node in self._nodes(plan.admit):
-                await cluster.set_promotable(self._client(node), promotable=True)
-        except EngineError as error:
-            # It may be that another node was lost meanwhile, or that there is much to copy: the next look says.
-            log.info("rebuilding goes on", instance=current.id, reason=str(error))
+        await self._rebuild(current, plan.rebuild)
+        for node in self._nodes(plan.admit):
+            await cluster.set_promotable(self._client(node), promotable=True)
 
     async def _start(self, current: Instance, node: Node) -> None:
         await self.machinery.connections.forget(address_of(node))
@@ -224,10 +249,3 @@ class ClusterRepair:
     def _report(self, plan: ClusterHealing) -> None:
         if plan.lost and self.instance.state is not State.ERROR:
             log.error("shards have lost every folder", instance=self.instance.id, shards=plan.lost)
-
-
-def _used_memory(plan: ClusterHealing, facts: Mapping[str, NodeFacts]) -> MiB | None:
-    masters = plan.masters.values()
-    if not all(master in facts for master in masters):
-        return None
-    return MiB(sum(facts[master].used_memory for master in masters) // (1024 * 1024))

@@ -124,11 +124,18 @@ class Health:
             async with self._machinery.database.reading() as tx:
                 instance = await store.find_any_instance(tx, instance_id)
             if instance and _is_free(instance):
-                await self._repair(instance, await self._sightings(), await self._find_master(instance))
+                watched = await self._find_master(instance)
+                await self._repair(instance, await self._sightings(), watched, patient=True)
 
     async def _repair(
-        self, instance: Instance, sightings: Mapping[str, NodeSighting], watched: NodeAddress | None
+        self,
+        instance: Instance,
+        sightings: Mapping[str, NodeSighting],
+        watched: NodeAddress | None,
+        *,
+        patient: bool = False,
     ) -> Truth | None:
+        """Heal and save. `patient` where nobody else waits for the end of it."""
         saved = instance
 
         async def save(truth: Truth) -> None:
@@ -137,7 +144,7 @@ class Health:
 
         try:
             if instance.mode is Mode.CLUSTER:
-                truth = await ClusterRepair(self._machinery, instance, sightings, save).run()
+                truth = await ClusterRepair(self._machinery, instance, sightings, save, patient).run()
             else:
                 truth = await Repair(self._machinery, instance, sightings, watched, save).run()
         except (FailoverFailed, NodeNotStarted) as error:
