@@ -229,6 +229,12 @@ async def set_promotable(client: Client, *, promotable: bool) -> None:
     await set_directives(client, {"cluster-slave-no-failover": "no" if promotable else "yes"})
 
 
+async def is_promotable(client: Client) -> bool:
+    """Whether the node stands for election when its master is lost."""
+    answer = await call(client, "CONFIG GET", "cluster-slave-no-failover")
+    return "yes" not in (answer.values() if isinstance(answer, dict) else answer)
+
+
 async def wait_agreed(
     nodes: Sequence[Client], seconds: float = FORM_SECONDS, *, spread: bool = False
 ) -> ClusterView:
