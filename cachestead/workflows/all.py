@@ -5,7 +5,10 @@ from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+from cachestead.workflows.set_priority import SET_PRIORITY
+from cachestead.workflows.switch_master import SWITCH_MASTER
 
 ALL = (
     CREATE_INSTANCE,
@@ -15,4 +18,7 @@ ALL = (
     FLUSH_INSTANCE,
     CHANGE_PASSWORD,
     CHANGE_PORT,
+    SET_PRIORITY,
+    LEAVE_DOMAIN_NAME,
+    SWITCH_MASTER,
 )

@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
-from cachestead.domain.instances import Instance, State
+from cachestead.domain.instances import Event, Instance, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
 from cachestead.domain.shards import master_of, replicas_of
@@ -31,6 +31,7 @@ from cachestead.engine.connection import connected
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
 from cachestead.operations import passwords
+from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
 from cachestead.store import identity, networks
@@ -38,7 +39,10 @@ from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
+from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of
+from cachestead.workflows.set_priority import SET_PRIORITY
+from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,6 +184,22 @@ async def _change(world: World, instance_id: str, **edit: object) -> None:
     await operations.update_instance(world.service, world.caller, instance_id, operations.Edit(**edit))
 
 
+async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
+    await _start(world, instance_id, workflow, lambda instance: replicas_of(instance)[0], **params)
+
+
+async def _start(
+    world: World, instance_id: str, workflow: Workflow, node: Callable[[Instance], Node], **params: object
+) -> None:
+    """Not by the operation: it judges what the workflow then does, and waits for it."""
+    async with world.service.database.writing() as tx:
+        instance = await store.lock_any_instance(tx, instance_id)
+        chosen = node(instance).id
+        wanted = Change(workflow, Event.CHANGE_ASKED, {"node": chosen, "master": chosen, **params})
+        await change(tx, world.service, world.caller, instance, wanted)
+    world.service.worker.nudge()
+
+
 ASK: dict[str, Ask] = {
     "delete-instance": lambda world, one: operations.delete_instance(world.service, world.caller, one),
     "restart-instance": lambda world, one: operations.change_status(world.service, world.caller, "restart", [one]),
@@ -189,6 +209,9 @@ ASK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6400),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={"keys": "kkeys"}),
+    "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
+    "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
+    "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
 }
 ASK_BACK: dict[str, Ask] = {
     "change-password": lambda world, one: passwords.reset_password(
@@ -196,6 +219,7 @@ ASK_BACK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6379),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
+    "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
 }
 """So that the next test finds the instance as this one did."""
 
@@ -277,9 +301,11 @@ async def assert_only_the_failure_is_left(
         "used_memory": before.used_memory,
     }
     assert replace(after, **untold, nodes=before.nodes) == before
-    assert {(node.address, node.port) for node in after.nodes} == {
-        (node.address, node.port) for node in before.nodes
-    }
+    assert _kept_of(after) == _kept_of(before)
+
+
+def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
+    return {(node.address, node.port, node.priority, node.in_domain_name) for node in instance.nodes}
 
 
 EVERY_STEP = [
