@@ -116,17 +116,17 @@ class Sentinels:
         """
         await asyncio.gather(*(self._wait_ready(client, name, replicas, seconds) for client in self._clients))
 
-    async def wait_master(self, name: str, master: NodeAddress, seconds: float) -> None:
-        """Every Sentinel holds this node for the master, and none leads a failover. Raises `FailoverFailed`."""
+    async def wait_calm(self, name: str, seconds: float) -> None:
+        """All Sentinels hold the same node for the master, and none leads a failover. Raises `FailoverFailed`."""
 
-        async def look(client: Client) -> str | None:
-            known = await _ask(client, "MASTER", name)
-            if "failover_in_progress" in known["flags"]:
-                return f"{address_of(client)} leads a failover of {name}"
-            found = NodeAddress(known["ip"], int(known["port"]))
-            return None if found == master else f"{address_of(client)} holds {found} for the master of {name}"
+        async def look() -> str | None:
+            known = await asyncio.gather(*(_ask(client, "MASTER", name) for client in self._clients))
+            if any("failover_in_progress" in one["flags"] for one in known):
+                return f"a failover of {name} is under way"
+            masters = {f"{one['ip']}:{one['port']}" for one in known}
+            return None if len(masters) == 1 else f"masters of {name} are {', '.join(sorted(masters))}"
 
-        await self._until_all(look, seconds)
+        await until(look, seconds, FailoverFailed, pause=POLL_SECONDS)
 
     async def wait_priority(self, name: str, replica: NodeAddress, priority: int, seconds: float) -> None:
         """Every Sentinel knows the replica's priority: the next failover goes by it. Raises `FailoverFailed`.
@@ -144,7 +144,7 @@ class Sentinels:
         async with self._hurry:
             await self._on_reachable("DEBUG", "INFO-PERIOD", HURRIED_INFO_MS)
             try:
-                await self._until_all(look, seconds)
+                await asyncio.gather(*(self._until(look, client, seconds) for client in self._clients))
             finally:
                 await self._on_reachable("DEBUG", "INFO-PERIOD", INFO_MS)
 
@@ -201,12 +201,9 @@ class Sentinels:
             await _set(client, watch)
             self._told[key] = settings
 
-    async def _until_all(self, look: Callable[[Client], Awaitable[str | None]], seconds: float) -> None:
-        def asking(client: Client) -> Callable[[], Awaitable[str | None]]:
-            return lambda: look(client)
-
-        waits = (until(asking(client), seconds, FailoverFailed, pause=POLL_SECONDS) for client in self._clients)
-        await asyncio.gather(*waits)
+    @staticmethod
+    async def _until(look: Callable[[Client], Awaitable[str | None]], client: Client, seconds: float) -> None:
+        await until(lambda: look(client), seconds, FailoverFailed, pause=POLL_SECONDS)
 
     async def _on_reachable(self, *arguments: object) -> None:
         """One command on every Sentinel that answers and knows it."""

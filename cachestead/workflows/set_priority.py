@@ -52,8 +52,11 @@ async def _save(ctx: StepContext, priority: int) -> None:
 async def tell_sentinels(ctx: StepContext) -> None:
     """The Sentinels know the priority."""
     if has_standby(ctx.instance):
+        sentinels, name = ctx.machinery.sentinels, ctx.instance.id
+        # At the end of a failover a Sentinel forgets what it knew of the replicas.
+        await sentinels.wait_calm(name, SENTINEL_SECONDS)
         node, priority = address_of(_node(ctx)), int(ctx.job.params["priority"])
-        await ctx.machinery.sentinels.wait_priority(ctx.instance.id, node, priority, SENTINEL_SECONDS)
+        await sentinels.wait_priority(name, node, priority, SENTINEL_SECONDS)
 
 
 def _node(ctx: StepContext) -> Node:

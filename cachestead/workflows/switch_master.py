@@ -36,7 +36,10 @@ async def switch(ctx: StepContext) -> None:
     """A standby node is master and has the instance's address."""
     if await _find_master(ctx) != ctx.job.params["master"]:
         return
-    switched = await switch_master(ctx.machinery.sentinels, await _shard(ctx))
+    shard = await _shard(ctx)
+    # One that is still at an earlier failover would not begin another.
+    await _wait_ready(ctx, len(shard.replicas))
+    switched = await switch_master(ctx.machinery.sentinels, shard)
     log.info(
         "master switched",
         instance=ctx.instance.id,
@@ -61,14 +64,19 @@ async def settle(ctx: StepContext) -> None:
 
 async def _await_agreement(ctx: StepContext, master: Node) -> None:
     """So that the next switch or failover may come right after."""
-    sentinels, name = ctx.machinery.sentinels, ctx.instance.id
-    standing = len(await _running(ctx) & {node.id for node in ctx.instance.nodes} - {master.id})
+    running = await _running(ctx)
+    standing = [node for node in ctx.instance.nodes if node.id in running and node.id != master.id]
     try:
-        await sentinels.wait_master(name, address_of(master), AGREE_SECONDS)
-        await sentinels.wait_ready(name, standing, AGREE_SECONDS)
+        await _wait_ready(ctx, len(standing))
     except EngineError as late:
         # One that is away hears it from the others when it is back; the switch is done all the same.
-        log.warning("not all Sentinels are ready again", instance=name, reason=str(late))
+        log.warning("not all Sentinels are ready again", instance=ctx.instance.id, reason=str(late))
+
+
+async def _wait_ready(ctx: StepContext, replicas: int) -> None:
+    sentinels, name = ctx.machinery.sentinels, ctx.instance.id
+    await sentinels.wait_calm(name, AGREE_SECONDS)
+    await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
 
 
 async def follow(ctx: StepContext) -> None:
@@ -82,8 +90,13 @@ async def follow(ctx: StepContext) -> None:
 
 
 async def _shard(ctx: StepContext) -> WatchedShard:
-    """The shard as it may be switched: replicas that do not run are nobody's candidates and not waited for."""
-    running, login = await _running(ctx), login_of(ctx.machinery, ctx.instance)
+    """The shard as it may be switched: replicas that do not run are nobody's candidates and not waited for.
+
+    A frozen one is: if it woke up it could be promoted with less than it should have.
+    """
+    running, login = await _running(ctx, or_frozen=True), login_of(ctx.machinery, ctx.instance)
+    if frozen := running - await _running(ctx):
+        raise FailoverFailed(f"{len(frozen)} nodes are frozen")
     present = [node for node in replicas_of(ctx.instance) if node.id in running]
     if not any(node.priority for node in present):
         raise FailoverFailed(f"none of {len(present)} running replicas may be promoted")
@@ -109,6 +122,8 @@ async def _find_master(ctx: StepContext) -> str:
 
 
 async def _look(ctx: StepContext, node: Node, *, running: bool) -> NodeSeen:
+    if not running:
+        return NodeSeen(running)
     try:
         facts = await observe_node(client_of(ctx.machinery, ctx.instance, node))
     except EngineError:
@@ -117,9 +132,11 @@ async def _look(ctx: StepContext, node: Node, *, running: bool) -> NodeSeen:
     return NodeSeen(running, Role(facts.role), followed)
 
 
-async def _running(ctx: StepContext) -> set[str]:
+async def _running(ctx: StepContext, *, or_frozen: bool = False) -> set[str]:
+    """Ids of the instance's nodes that run."""
+    own = {node.id for node in ctx.instance.nodes}
     sightings = await ctx.machinery.runtime.observe_nodes()
-    return {one.id for one in sightings if one.running}
+    return {one.id for one in sightings if one.id in own and one.running and (or_frozen or not one.frozen)}
 
 
 SWITCH_MASTER = Workflow(
