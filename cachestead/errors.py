@@ -568,6 +568,18 @@ class ResizeRunning(ServiceError):
     code, status = "DCS.4108", 400
 
 
+class NodeNotSupported(ServiceError):
+    """This operation is not supported on this node."""
+
+    code, status = "DCS.4027", 400
+
+
+class NamesNotSupported(ServiceError):
+    """Do not support feature dns."""
+
+    code, status = "DCS.4840", 400
+
+
 class InvalidNodeId(ServiceError):
     """Incorrect node ID."""
 

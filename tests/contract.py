@@ -33,6 +33,7 @@ NULLS: dict[str, set[str]] = {
 ADDITIONS: dict[str, set[str]] = {
     "ShowInstanceResponse": {"fail_reason"},
     "SingleBackgroundTask": {"error_code", "job_id"},  # the SDK's ListCenterTasksResp has them
+    "DeleteIpFromDomainNameResponse": {"jobId"},  # what Terraform reads
     "ErrorResponse": {"request_id"},  # of 401, as the public gateway answers
 }
 """Fields that the contract does not have."""

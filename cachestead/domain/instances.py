@@ -84,6 +84,9 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "modify": errors.ChangingPassword,
     "UpdatePort": errors.Configuring,
     "RenameCommands": errors.Configuring,
+    "SwapMaster": errors.Configuring,
+    "SlavePriority": errors.Configuring,
+    "RemoveIpFromDns": errors.Configuring,
 }
 """The documented code for what is running, by state or by task."""
 
@@ -209,6 +212,16 @@ def node_id(instance: InstanceId, shard: int, ordinal: int) -> str:
 def group_id(instance: InstanceId, shard: int) -> str:
     """The id of a shard (the API's group)."""
     return str(uuid.uuid5(uuid.UUID(instance), f"group-{shard}"))
+
+
+def group_name(shard: int) -> str:
+    """The name of a shard, for people."""
+    return f"group-{shard}"
+
+
+def node_name(node: Node) -> str:
+    """The name of a node, for people: its role now and its address."""
+    return f"({'master' if node.role is Role.MASTER else 'replica'}){node.address}"
 
 
 def replication_id(node: str) -> str:

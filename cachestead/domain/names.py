@@ -23,6 +23,7 @@ class NamedNode:
     address: str
     role: Role
     active: bool
+    in_domain_name: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def addresses_of(instance: NamedInstance, *, readonly: bool) -> tuple[str, ...]:
 
 
 def _readonly_addresses(instance: NamedInstance) -> tuple[str, ...]:
-    # TODO(#3): without those that delete_ip_from_domain_name took out.
-    replicas = tuple(node.address for node in instance.nodes if node.role is Role.REPLICA and node.active)
+    replicas = tuple(
+        node.address
+        for node in instance.nodes
+        if node.role is Role.REPLICA and node.active and node.in_domain_name
+    )
     # A reader is better served by the master than by nobody.
     return replicas or (instance.ip,)

@@ -48,6 +48,20 @@ def replicas_of(instance: Instance) -> list[Node]:
     return [node for shard in shards_of(instance) for node in shard.replicas]
 
 
+def deletable_replicas(instance: Instance) -> tuple[Node, ...]:
+    """One replica of each shard that may go, as a resize takes them away; none if a shard has none.
+
+    They are of one zone where every shard has a replica there: then that zone is all that a resize has to name.
+    """
+    shards = shards_of(instance)
+    if not all(shard.replicas for shard in shards):
+        return ()
+    zones = [{node.zone for node in shard.replicas} for shard in shards]
+    shared = sorted(set.intersection(*zones)) if zones else []
+    wanted = set(shared[:1]) or set().union(*zones)
+    return tuple([node for node in shard.replicas if node.zone in wanted][-1] for shard in shards)
+
+
 @dataclass(frozen=True)
 class Layout:
     """What new nodes have in common."""

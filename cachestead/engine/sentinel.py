@@ -19,10 +19,13 @@ from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.commands import AdminCommands
 from cachestead.engine.connection import Client, address_of, call, connect
 from cachestead.engine.errors import EngineError, EngineRefused, EngineUnreachable, FailoverFailed
+from cachestead.engine.polling import until
 
 QUORUM = 2
 FAILOVER_TIMEOUT_MS = 10_000
 """How long Sentinel gives one attempt; the next one may come after twice this."""
+INFO_MS, HURRIED_INFO_MS = 10_000, 500
+"""How often Sentinel asks nodes for INFO. A node whose last answer is thrice as old is no candidate for it."""
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 1.0
 _USED_BY_SENTINEL = ("SLAVEOF", "REPLICAOF", "CONFIG", "INFO", "ROLE", "CLIENT", "PUBLISH", "SUBSCRIBE", "PING")
@@ -63,6 +66,7 @@ class Sentinels:
     def __init__(self, nodes: Sequence[NodeAddress], secret: str) -> None:
         self.nodes = tuple(nodes)
         self._clients = [connect(node, secret, answer_seconds=ANSWER_SECONDS) for node in nodes]
+        self._hurry = asyncio.Lock()
         self._told: dict[tuple[NodeAddress, str], Watch] = {}
         """The settings each Sentinel has. It keeps them over a restart, and telling it makes it write its file."""
 
@@ -111,6 +115,38 @@ class Sentinels:
         They find each other by themselves within two seconds; only a failover that nobody asks for needs that.
         """
         await asyncio.gather(*(self._wait_ready(client, name, replicas, seconds) for client in self._clients))
+
+    async def wait_calm(self, name: str, seconds: float) -> None:
+        """All Sentinels hold the same node for the master, and none leads a failover. Raises `FailoverFailed`."""
+
+        async def look() -> str | None:
+            known = await asyncio.gather(*(_ask(client, "MASTER", name) for client in self._clients))
+            if any("failover_in_progress" in one["flags"] for one in known):
+                return f"a failover of {name} is under way"
+            masters = {f"{one['ip']}:{one['port']}" for one in known}
+            return None if len(masters) == 1 else f"masters of {name} are {', '.join(sorted(masters))}"
+
+        await until(look, seconds, FailoverFailed, pause=POLL_SECONDS)
+
+    async def wait_priority(self, name: str, replica: NodeAddress, priority: int, seconds: float) -> None:
+        """Every Sentinel knows the replica's priority: the next failover goes by it. Raises `FailoverFailed`.
+
+        They learn it from INFO, which they send every ten seconds; meanwhile they are made to send it sooner.
+        """
+
+        async def look(client: Client) -> str | None:
+            found = next((one for one in await _replicas(client, name) if one.node == replica), None)
+            if found is not None and found.priority == priority:
+                return None
+            return f"{address_of(client)} sees {found and found.priority} for {replica}"
+
+        # The period is the Sentinels' own and not a master's: two who hurry them would end it for each other.
+        async with self._hurry:
+            await self._on_reachable("DEBUG", "INFO-PERIOD", HURRIED_INFO_MS)
+            try:
+                await asyncio.gather(*(self._until(look, client, seconds) for client in self._clients))
+            finally:
+                await self._on_reachable("DEBUG", "INFO-PERIOD", INFO_MS)
 
     async def fail_over(self, name: str, seconds: float = 5.0) -> None:
         """A Sentinel has begun to fail over.
@@ -164,6 +200,16 @@ class Sentinels:
         if known is None or self._told.get(key) != settings:
             await _set(client, watch)
             self._told[key] = settings
+
+    @staticmethod
+    async def _until(look: Callable[[Client], Awaitable[str | None]], client: Client, seconds: float) -> None:
+        await until(lambda: look(client), seconds, FailoverFailed, pause=POLL_SECONDS)
+
+    async def _on_reachable(self, *arguments: object) -> None:
+        """One command on every Sentinel that answers and knows it."""
+        for client in self._clients:
+            with contextlib.suppress(EngineRefused, EngineUnreachable):
+                await _ask(client, *arguments)
 
     async def _on_all(self, act: Callable[[Client], Awaitable[object]]) -> None:
         """Do it on every Sentinel; the first failure is raised after the others are done."""

@@ -164,6 +164,17 @@ async def each_instance(tx: Tx, states: Sequence[State]) -> AsyncIterator[Instan
         await asyncio.sleep(0)
 
 
+async def list_instances_with_nodes(
+    tx: Tx, project_id: str, *, offset: int, limit: int
+) -> tuple[int, list[Instance]]:
+    """How many instances of the project have nodes that serve or served, and the page asked for, newest first."""
+    there = (instances.c.project_id == project_id, instances.c.state.not_in((State.CREATING, *_GONE)))
+    count = await tx.scalar(select(func.count()).select_from(instances).where(*there)) or 0
+    page = select(instances).where(*there).order_by(instances.c.created_at.desc(), instances.c.id.desc())
+    rows = (await tx.execute(page.offset(offset).limit(limit))).mappings().all()
+    return count, await _with_nodes(tx, [_instance(row) for row in rows])
+
+
 async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
     """The project's instances in a state, with nodes."""
     query = select(instances).where(instances.c.project_id == project_id, instances.c.state == state)
@@ -236,8 +247,19 @@ async def remove_node(tx: Tx, node: str) -> None:
 
 
 async def save_node(tx: Tx, node: Node) -> None:
-    """A node's fields as they are now."""
-    await tx.execute(update(nodes).where(nodes.c.id == node.id).values(**_node_row(node)))
+    """What is seen of a node now, without what its tenant chose: who saves may have read that long ago."""
+    seen = {key: value for key, value in _node_row(node).items() if key not in ("priority", "in_domain_name")}
+    await tx.execute(update(nodes).where(nodes.c.id == node.id).values(**seen))
+
+
+async def save_priority(tx: Tx, node: str, priority: int) -> None:
+    """The node's failover priority, as its tenant chose it."""
+    await tx.execute(update(nodes).where(nodes.c.id == node).values(priority=priority))
+
+
+async def save_in_domain_name(tx: Tx, node: str, *, wanted: bool) -> None:
+    """Whether the read-only domain name may resolve to the node, as its tenant chose it."""
+    await tx.execute(update(nodes).where(nodes.c.id == node).values(in_domain_name=wanted))
 
 
 async def save_used_memory(tx: Tx, used: dict[str, MiB]) -> None:

@@ -14,8 +14,9 @@ _NAMELESS = (State.DELETED, State.CREATEFAILED)
 
 async def find_named_instance(tx: Tx, instance: InstanceId) -> NamedInstance | None:
     """An instance of any project as its names need it; None for what is gone or was never made."""
+    own, of_node = (instances.c.mode, instances.c.ip), (nodes.c.role, nodes.c.active, nodes.c.in_domain_name)
     query = (
-        select(instances.c.mode, instances.c.ip, nodes.c.address, nodes.c.role, nodes.c.active)
+        select(*own, nodes.c.address, *of_node)
         .select_from(instances.outerjoin(nodes, nodes.c.instance_id == instances.c.id))
         .where(instances.c.id == instance, instances.c.state.not_in(_NAMELESS))
         .order_by(nodes.c.shard, nodes.c.ordinal)
@@ -23,5 +24,9 @@ async def find_named_instance(tx: Tx, instance: InstanceId) -> NamedInstance | N
     rows = (await tx.execute(query)).all()
     if not rows:
         return None
-    found = tuple(NamedNode(row.address, Role(row.role), row.active) for row in rows if row.address is not None)
+    found = tuple(
+        NamedNode(row.address, Role(row.role), row.active, row.in_domain_name)
+        for row in rows
+        if row.address is not None
+    )
     return NamedInstance(Mode(rows[0].mode), rows[0].ip, found)

@@ -5,6 +5,7 @@ from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.resize_instance import (
     ADD_REPLICAS,
     ADD_SHARDS,
@@ -13,6 +14,8 @@ from cachestead.workflows.resize_instance import (
     REMOVE_SHARDS,
 )
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+from cachestead.workflows.set_priority import SET_PRIORITY
+from cachestead.workflows.switch_master import SWITCH_MASTER
 
 ALL = (
     CREATE_INSTANCE,
@@ -27,4 +30,7 @@ ALL = (
     REMOVE_REPLICAS,
     ADD_SHARDS,
     REMOVE_SHARDS,
+    SET_PRIORITY,
+    LEAVE_DOMAIN_NAME,
+    SWITCH_MASTER,
 )

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from contract import ADDITIONS, MISSING, NULLS, OPEN_ENUMS, OPERATIONS, SCHEMAS, departures, success_of
 from fastapi.routing import APIRoute
-from installation import HA, PASSWORD, SINGLE, Installation
+from installation import CLUSTER, HA, HA_3, PASSWORD, SINGLE, Installation
 from pydantic import BaseModel
 from starlette.routing import Match
 
@@ -26,10 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
 ROUTED = {route.name: route for route in ROUTES}
 NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
-DOCUMENTED_ROUTED = 20
+DOCUMENTED_ROUTED = 25
 """Operations of the current reference (English) that are routed; raise it with every new one."""
 
-ALIASES = {"list_background_task": {"begin_time"}}  # the reference's own example writes it for start_time
+ALIASES = {
+    "list_background_task": {"begin_time"},  # the reference's own example writes it for start_time
+    "show_nodes_information": {"status"},  # only its example has it
+}
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 UNKNOWN_JOB = "0" * 32
 
@@ -121,11 +124,20 @@ class World:
     """The same caller; paths begin at the version."""
     ha: str
     single: str
+    three: str
+    """Master/standby with three nodes."""
+    cluster: str
     used_up: list[str]
     """Instances that operations may remove."""
 
     def order(self, **fields: Any) -> dict[str, Any]:
         return self.installation.order("contract-made", SINGLE, **fields)
+
+    def replica(self) -> str:
+        """Path of a replica of the instance with three nodes."""
+        [group] = self.api.get(f"/instance/{self.three}/groups").json()["group_list"]
+        node = group["replication_list"][1]["node_id"]
+        return f"/instances/{self.three}/groups/{group['group_id']}/replications/{node}"
 
     def finished_task(self) -> str:
         tasks = self.api.get(f"/instances/{self.ha}/tasks").json()["tasks"]
@@ -148,6 +160,8 @@ def world(installation: Installation) -> Iterator[World]:
     }
     ha = installation.create("contract-ha", HA, **full)["instance_id"]
     single = installation.create("contract-single")["instance_id"]
+    three = installation.create("contract-three", HA_3, capacity=1)["instance_id"]
+    cluster = installation.create("contract-cluster", CLUSTER, capacity=4)["instance_id"]
     token = installation.token()
     with (
         installation.http() as api,
@@ -162,7 +176,7 @@ def world(installation: Installation) -> Iterator[World]:
         restarted = api.put("/instances/status", json={"action": "soft_restart", "instances": [ha]})
         assert restarted.json()["results"][0]["result"] == "success"
         installation.wait(ha)
-        yield World(installation, api, outside, ha, single, spare)
+        yield World(installation, api, outside, ha, single, three, cluster, spare)
 
 
 Call = Callable[[World], httpx.Response]
@@ -176,6 +190,14 @@ CALLS: dict[str, Call] = {
     "show_instance_version": lambda w: w.api.get(f"/instances/{w.single}/version"),
     "update_instance": lambda w: w.api.put(f"/instances/{w.ha}", json={"description": "changed"}),
     "list_group_replication_info": lambda w: w.api.get(f"/instance/{w.ha}/groups"),
+    "batch_show_nodes_information": lambda w: w.api.get("/instances-logical-nodes", params={"limit": 100}),
+    "show_nodes_information": lambda w: w.api.get(f"/instances/{w.cluster}/logical-nodes"),
+    "update_slave_priority": lambda w: w.api.post(
+        f"{w.replica()}/slave-priority", json={"slave_priority_weight": 10}
+    ),
+    "delete_ip_from_domain_name": lambda w: w.api.delete(f"{w.replica()}/remove-ip"),
+    "change_master_standby": lambda w: w.api.post(f"/instances/{w.ha}/swap"),
+    "validate_deletable_replica": lambda w: w.api.get(f"/instances/{w.cluster}/deletable-replication"),
     "list_number_of_instances_in_different_status": lambda w: w.api.get("/instances/status"),
     "list_statistics_of_running_instances": lambda w: w.api.get("/instances/statistic"),
     "update_password": lambda w: w.api.put(
@@ -231,6 +253,8 @@ def test_answers_about_an_instance_being_made_are_what_the_contract_says(world: 
             (f"/instances/{young}", "ShowInstanceResponse"),
             (f"/instances?instance_id={young}", "ListInstancesResponse"),
             (f"/instance/{young}/groups", "ListGroupReplicationInfoResponse"),
+            (f"/instances/{young}/logical-nodes", "ShowNodesInformationResponse"),
+            ("/instances-logical-nodes", "BatchShowNodesInformationResponse"),
             (f"/instances/{young}/tasks", "ListBackgroundTaskResponse"),
         ):
             body = world.api.get(path).json()
@@ -265,9 +289,11 @@ def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world:
 
 
 def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str]) -> httpx.Response:
-    ids = dict.fromkeys(("task_id", "job_id"), UNKNOWN_JOB) | {"instance_id": UNKNOWN_ID}
+    ids = dict.fromkeys(("task_id", "job_id", "node_id"), UNKNOWN_JOB)
+    ids |= dict.fromkeys(("instance_id", "group_id"), UNKNOWN_ID)
     path = route.path.format(project_id=world.installation.env["project_id"], **ids)
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
+    body |= {"slave_priority_weight": 1}
     [method] = route.methods
     return httpx.request(method, world.installation.endpoint + path, headers=headers, json=body)
 

@@ -17,7 +17,7 @@ from crashes import ANSWERED, Crash, settled
 from huaweicloudsdkdcs.v2 import ResizeInstanceBody, ResizeInstanceRequest
 from installation import HA, Installation, client_of, eventually
 from ledger import to_address, to_cluster, writing
-from witnesses import assert_nothing_is_left_over
+from witnesses import agreed, assert_nothing_is_left_over
 
 THREE_SHARDS, FOUR_SHARDS = "redis.cluster.xu1.large.r2.s8.24", "redis.cluster.xu1.large.r2.s8.32"
 LAST_MOMENT = 100
@@ -64,7 +64,7 @@ def resized(installation: Installation, instance: dict[str, Any], spec_code: str
     now = settled(installation, instance["instance_id"])
     assert now is not None
     assert now["spec_code"] == spec_code, last_task(installation, instance)
-    eventually(lambda: assert_views_agree(installation, now))
+    eventually(lambda: agreed(installation, now))
     assert_nothing_is_left_over(installation)
 
 
@@ -86,16 +86,16 @@ def test_a_cluster_changes_its_shape_again_and_again(installation: Installation,
         assert last_task(installation, cluster)["name"] == "EXTEND"
         resized(installation, cluster, "redis.cluster.xu1.large.r2.s16.64", 64)
         resized(installation, cluster, FOUR_SHARDS, 32)
-        resized(
-            installation, cluster, "redis.cluster.xu1.large.r3.s8.32", 32, change_type="createReplication"
-        )
+        resized(installation, cluster, "redis.cluster.xu1.large.r3.s8.32", 32, change_type="createReplication")
         assert [len(group["replication_list"]) for group in groups_of(installation, cluster)] == [3] * 4
         kept = [group["replication_list"][1]["replication_ip"] for group in groups_of(installation, cluster)]
         resized(installation, cluster, FOUR_SHARDS, 32, change_type="deleteReplication", reserved_ip=kept)
         assert [
             group["replication_list"][1]["replication_ip"] for group in groups_of(installation, cluster)
         ] == kept
-        staying = [group["replication_list"][0]["replication_ip"] for group in groups_of(installation, cluster)[1:]]
+        staying = [
+            group["replication_list"][0]["replication_ip"] for group in groups_of(installation, cluster)[1:]
+        ]
         resized(installation, cluster, THREE_SHARDS, 24, reserved_ip=staying)
         assert {group["replication_list"][0]["replication_ip"] for group in groups_of(installation, cluster)} == {
             *staying
@@ -154,7 +154,7 @@ def test_a_master_is_killed_while_slots_move(installation: Installation, cluster
         now = settled(installation, cluster["instance_id"])
         assert now is not None
         assert now["spec_code"] == FOUR_SHARDS, last_task(installation, cluster)
-        eventually(lambda: assert_views_agree(installation, now), 60)
+        eventually(lambda: agreed(installation, now), 60)
     lost = ledger.lost()
     assert len(lost) <= LAST_MOMENT, f"{len(lost)} of {len(ledger.acknowledged)} acknowledged values are lost"
     resized(installation, cluster, THREE_SHARDS, 24)
@@ -187,7 +187,7 @@ def test_a_change_of_shape_goes_on_after_the_service_is_killed(
         now = settled(installation, cluster["instance_id"])
         assert now is not None
         assert now["spec_code"] == shape, last_task(installation, cluster)
-        eventually(lambda: assert_views_agree(installation, now))
+        eventually(lambda: agreed(installation, now))
     assert ledger.lost() == {}
     assert_nothing_is_left_over(installation)
 
@@ -204,7 +204,10 @@ def test_a_change_can_wait_for_the_maintenance_window(installation: Installation
         again = resize(api, standby, "redis.ha.xu1.large.r3.4", 4)
         assert (again.status_code, again.json()["error_code"]) == (400, "DCS.4108")
         task = last_task(installation, standby)
-        assert (task["name"], task["task_status"] if "task_status" in task else task["status"]) == ("EXTEND", "INIT")
+        assert (task["name"], task["task_status"] if "task_status" in task else task["status"]) == (
+            "EXTEND",
+            "INIT",
+        )
         assert (installation.show(instance_id) or {})["spec_code"] == before["spec_code"]
 
         off = api.delete(f"/instances/{instance_id}/tasks/{task['id']}")

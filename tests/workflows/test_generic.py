@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
-from cachestead.domain.instances import Instance, Mode, State
+from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
 from cachestead.domain.resizing import ResizeWish
@@ -35,6 +35,7 @@ from cachestead.engine.connection import connected
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
 from cachestead.operations import passwords, resizing
+from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
 from cachestead.store import identity, networks
@@ -42,7 +43,10 @@ from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
+from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at
+from cachestead.workflows.set_priority import SET_PRIORITY
+from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -244,6 +248,22 @@ async def _remove_replica(world: World, instance_id: str) -> None:
     await _resize(world, instance_id, fewer, 1, **wish)
 
 
+async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
+    await _start(world, instance_id, workflow, lambda instance: replicas_of(instance)[0], **params)
+
+
+async def _start(
+    world: World, instance_id: str, workflow: Workflow, node: Callable[[Instance], Node], **params: object
+) -> None:
+    """Not by the operation: it judges what the workflow then does, and waits for it."""
+    async with world.service.database.writing() as tx:
+        instance = await store.lock_any_instance(tx, instance_id)
+        chosen = node(instance).id
+        wanted = Change(workflow, Event.CHANGE_ASKED, {"node": chosen, "master": chosen, **params})
+        await change(tx, world.service, world.caller, instance, wanted)
+    world.service.worker.nudge()
+
+
 ASK: dict[str, Ask] = {
     "delete-instance": lambda world, one: operations.delete_instance(world.service, world.caller, one),
     "restart-instance": lambda world, one: operations.change_status(world.service, world.caller, "restart", [one]),
@@ -258,6 +278,9 @@ ASK: dict[str, Ask] = {
     "remove-replicas": _remove_replica,
     "add-shards": lambda world, one: _resize(world, one, FOUR_SHARDS, 32, change_type="addSharding"),
     "remove-shards": lambda world, one: _resize(world, one, THREE_SHARDS, 24),
+    "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
+    "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
+    "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
 }
 ASK_BACK: dict[str, Ask] = {
     "change-password": lambda world, one: passwords.reset_password(
@@ -268,6 +291,7 @@ ASK_BACK: dict[str, Ask] = {
     "change-capacity": lambda world, one: _resize(world, one, THREE_NODES, 1),
     "add-replicas": _remove_replica,
     "remove-replicas": lambda world, one: _resize(world, one, THREE_NODES, 1, change_type="createReplication"),
+    "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
 }
 """So that the next test finds the instance as this one did."""
 
@@ -349,9 +373,11 @@ async def assert_only_the_failure_is_left(
         "used_memory": before.used_memory,
     }
     assert replace(after, **untold, nodes=before.nodes) == before
-    assert {(node.address, node.port) for node in after.nodes} == {
-        (node.address, node.port) for node in before.nodes
-    }
+    assert _kept_of(after) == _kept_of(before)
+
+
+def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
+    return {(node.address, node.port, node.priority, node.in_domain_name) for node in instance.nodes}
 
 
 EVERY_STEP = [

@@ -22,12 +22,20 @@ from cachestead.api.schemas.management import (
 from cachestead.api.services import Use
 from cachestead.domain.rules import check_instance_ids
 from cachestead.identity.callers import Caller
-from cachestead.operations import instances, passwords, statistics
+from cachestead.operations import instances, passwords, replicas, statistics
 from cachestead.store import instances as store
 
 chapter = Chapter("4.2", "Instance Management")
 _ALL = "/v2/{project_id}/instances"
 _ONE = "/v2/{project_id}/instances/{instance_id}"
+
+
+@chapter.post(_ONE + "/swap", status=204)
+async def change_master_standby(
+    instance_id: InstanceIdPath, caller: Annotated[Caller, May["dcs:instance:swap"]], service: Use
+) -> None:
+    """Let a standby node be master; no acknowledged write is lost, and writes wait for a moment."""
+    await replicas.switch_master(service, caller, instance_id)
 
 
 @chapter.put(_ONE + "/password")

@@ -24,8 +24,11 @@ from cachestead.api.schemas.lifecycle import (
     read_capacity,
     read_tag_filter,
 )
+from cachestead.api.schemas.shards import DeletableReplicasOut
 from cachestead.api.services import Use
+from cachestead.domain.instances import Mode
 from cachestead.domain.rules import check_instance_ids
+from cachestead.domain.shards import deletable_replicas
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances, resizing
 from cachestead.store import instances as store
@@ -165,3 +168,16 @@ async def show_instance_version(
     """Show which engine the instance really runs on; it may be newer than the version that was ordered."""
     async with service.database.reading() as tx:
         return InstanceVersionOut.of(await store.get_instance(tx, caller.project, instance_id))
+
+
+@chapter.get(_ONE + "/deletable-replication")
+async def validate_deletable_replica(
+    instance_id: InstanceIdPath, caller: Annotated[Caller, May["dcs:instance:get"]], service: Use
+) -> DeletableReplicasOut:
+    """Tell which replicas of a cluster may be deleted: one of each shard, in one zone where that is possible."""
+    async with service.database.reading() as tx:
+        instance = await store.get_instance(tx, caller.project, instance_id)
+    if instance.mode is not Mode.CLUSTER:
+        raise errors.InvalidValue("instance_id: only native clusters are supported", name="instance_id")
+    zone_ids = {zone.code: zone.id for zone in service.zones}
+    return DeletableReplicasOut.of(deletable_replicas(instance), zone_ids)

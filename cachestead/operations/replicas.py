@@ -1,0 +1,87 @@
+"""What a tenant chooses about replicas: who is promoted first, who is in the domain name, and a planned switch.
+
+Reference: sections 4.2.1, 4.3.1 and 4.3.2.
+"""
+
+from __future__ import annotations
+
+from cachestead import errors
+from cachestead.domain import replicas as rules
+from cachestead.domain.instances import Event, Mode, busy_error, group_name, node_name
+from cachestead.domain.jobs import Job, JobStatus
+from cachestead.domain.shards import shards_of
+from cachestead.identity.callers import Caller
+from cachestead.operations.changes import Change, change
+from cachestead.operations.service import Service
+from cachestead.store import instances as store
+from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
+from cachestead.workflows.set_priority import SET_PRIORITY
+from cachestead.workflows.switch_master import SWITCH_MASTER
+
+PATIENCE = 30.0
+"""How long a caller waits for work that takes a second or two."""
+
+
+async def set_priority(
+    service: Service, caller: Caller, instance_id: str, group: str, node: str, priority: int
+) -> None:
+    """The replica has the priority when the call answers, and the next failover goes by it."""
+    async with service.database.writing() as tx:
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        if not instance.nodes:
+            raise busy_error(instance)
+        shard, replica = rules.find_replica(instance, group, node)
+        rules.check_priority(shard, replica, priority)
+        params = {"node": replica.id, "priority": priority, "before": replica.priority}
+        job = await change(tx, service, caller, instance, Change(SET_PRIORITY, Event.CHANGE_ASKED, params))
+    if failure := await _failure(service, job):
+        raise errors.InternalError(f"the priority was not changed: {failure}")
+
+
+async def leave_domain_name(service: Service, caller: Caller, instance_id: str, group: str, node: str) -> Job:
+    """The read-only domain name will not resolve to the replica; asking again does nothing more."""
+    async with service.database.writing() as tx:
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        rules.check_has_names(instance)
+        if not instance.nodes:
+            raise busy_error(instance)
+        shard, replica = rules.find_replica(instance, group, node)
+        rules.check_leaves_name(shard, replica)
+        params = {"node": replica.id, "before": replica.in_domain_name}
+        details = {
+            "replica_ip": replica.address,
+            "replica_az": replica.zone,
+            "group_name": group_name(shard.index),
+            "node_name": node_name(replica),
+        }
+        wanted = Change(LEAVE_DOMAIN_NAME, Event.CHANGE_ASKED, params, details)
+        job = await change(tx, service, caller, instance, wanted)
+    service.worker.nudge()
+    return job
+
+
+async def switch_master(service: Service, caller: Caller, instance_id: str) -> None:
+    """A standby node is master when the call answers. Raises `SwitchoverFailed`: mostly the old one goes on."""
+    async with service.database.writing() as tx:
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        if instance.mode is not Mode.HA:
+            raise errors.SwitchoverNotSupported(f"instance {instance_id} is of type {instance.mode}")
+        if not instance.nodes:
+            raise busy_error(instance)
+        [shard] = shards_of(instance)
+        wanted = Change(SWITCH_MASTER, Event.CHANGE_ASKED, {"master": shard.master.id})
+        job = await change(tx, service, caller, instance, wanted)
+        # Said last: what else stands in the way passes sooner, and nothing is saved where this is raised.
+        if not rules.can_be_promoted(shard):
+            raise errors.SwitchoverFailed(f"instance {instance_id} has no replica that may take over now")
+    if failure := await _failure(service, job):
+        raise errors.SwitchoverFailed(failure)
+
+
+async def _failure(service: Service, job: Job) -> str | None:
+    """Why the job did not succeed while the caller waited; None if it did."""
+    service.worker.nudge()
+    ended = await service.worker.wait(job.id, PATIENCE)
+    if ended is None:
+        return f"job {job.id} is still at it after {PATIENCE:g} s"
+    return None if ended.status is JobStatus.SUCCESS else f"job {job.id}: {ended.fail_reason}"

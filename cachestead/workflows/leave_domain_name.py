@@ -1,0 +1,36 @@
+"""Take a replica out of the read-only domain name.
+
+Before: the instance is RUNNING with the task `RemoveIpFromDns`. After: the name does not resolve to the node, also
+when it was master meanwhile; the node itself goes on as it was. If it fails: the name is as before.
+"""
+
+from __future__ import annotations
+
+from cachestead.store import instances as store
+from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
+
+
+async def take_out(ctx: StepContext) -> None:
+    """The name no longer resolves to the node."""
+    await _save(ctx, wanted=False)
+
+
+async def put_back(ctx: StepContext) -> None:
+    """The name resolves to the node as it did before."""
+    await _save(ctx, wanted=bool(ctx.job.params["before"]))
+
+
+async def _save(ctx: StepContext, *, wanted: bool) -> None:
+    async with ctx.machinery.database.writing() as tx:
+        await store.save_in_domain_name(tx, ctx.job.params["node"], wanted=wanted)
+
+
+LEAVE_DOMAIN_NAME = Workflow(
+    "leave-domain-name",
+    job_type="removeIpFromDnsJob",
+    steps=(Step(take_out, undo=put_back),),
+    succeed=change_done,
+    fail=change_failed,
+    task="RemoveIpFromDns",
+    lock="RemoveIpFromDns",
+)

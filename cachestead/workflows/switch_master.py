@@ -1,0 +1,150 @@
+"""Let a standby node take its living master's place, without losing a write.
+
+Before: the instance is RUNNING with the task `SwapMaster`; the job says who was master when it was accepted.
+After: another node is master and has the instance's address, the others follow it, the Sentinels agree. If it
+fails: one node is master and has the address, mostly the old one, and the record says which. A run that finds
+another master than the accepted one has nothing to switch, so it never switches back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from cachestead.domain.healing import NodeSeen, plan_healing
+from cachestead.domain.instances import Node, Role
+from cachestead.domain.shards import master_of, replicas_of
+from cachestead.engine import replication
+from cachestead.engine.endpoint import ensure_bound
+from cachestead.engine.errors import EngineError, FailoverFailed
+from cachestead.engine.info import observe_node
+from cachestead.engine.switchover import WatchedShard, switch_master
+from cachestead.store import instances as store
+from cachestead.workflows.machinery import address_of, client_of, login_of
+from cachestead.workflows.steps import verify
+from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
+
+log = structlog.get_logger()
+
+FOLLOW_SECONDS = 10.0
+AGREE_SECONDS = 10.0
+
+
+async def switch(ctx: StepContext) -> None:
+    """A standby node is master and has the instance's address."""
+    if await _find_master(ctx) != ctx.job.params["master"]:
+        return
+    shard = await _shard(ctx)
+    # One that is still at an earlier failover would not begin another.
+    await _wait_ready(ctx, len(shard.replicas))
+    switched = await switch_master(ctx.machinery.sentinels, shard)
+    log.info(
+        "master switched",
+        instance=ctx.instance.id,
+        master=str(switched.winner),
+        held_seconds=round(switched.held_seconds, 3),
+        refused_seconds=round(switched.refused_seconds, 3),
+    )
+
+
+async def settle(ctx: StepContext) -> None:
+    """Who is master now has the address, is on record as master, and the Sentinels are done and agree."""
+    master = await _find_master(ctx)
+    node = next(node for node in ctx.instance.nodes if node.id == master)
+    await ensure_bound(client_of(ctx.machinery, ctx.instance, node), node.address, ctx.instance.ip)
+    async with ctx.machinery.database.writing() as tx:
+        for one in ctx.instance.nodes:
+            role = Role.MASTER if one.id == master else Role.REPLICA
+            if one.role is not role:
+                await store.save_node(tx, replace(one, role=role))
+    await _await_agreement(ctx, node)
+
+
+async def _await_agreement(ctx: StepContext, master: Node) -> None:
+    """So that the next switch or failover may come right after."""
+    running = await _running(ctx)
+    standing = [node for node in ctx.instance.nodes if node.id in running and node.id != master.id]
+    try:
+        await _wait_ready(ctx, len(standing))
+    except EngineError as late:
+        # One that is away hears it from the others when it is back; the switch is done all the same.
+        log.warning("not all Sentinels are ready again", instance=ctx.instance.id, reason=str(late))
+
+
+async def _wait_ready(ctx: StepContext, replicas: int) -> None:
+    sentinels, name = ctx.machinery.sentinels, ctx.instance.id
+    await sentinels.wait_calm(name, AGREE_SECONDS)
+    await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
+
+
+async def follow(ctx: StepContext) -> None:
+    """Every running node has the master's data and follows it."""
+    master, running = address_of(master_of(ctx.instance)), await _running(ctx)
+    standing = [node for node in replicas_of(ctx.instance) if node.id in running]
+    clients = [client_of(ctx.machinery, ctx.instance, node) for node in standing]
+    for client in clients:
+        await replication.ensure_replica_of(client, master)
+    await replication.wait_in_sync(clients, master, FOLLOW_SECONDS)
+
+
+async def _shard(ctx: StepContext) -> WatchedShard:
+    """The shard as it may be switched: replicas that do not run are nobody's candidates and not waited for.
+
+    A frozen one is: if it woke up it could be promoted with less than it should have.
+    """
+    running, login = await _running(ctx, or_frozen=True), login_of(ctx.machinery, ctx.instance)
+    if frozen := running - await _running(ctx):
+        raise FailoverFailed(f"{len(frozen)} nodes are frozen")
+    present = [node for node in replicas_of(ctx.instance) if node.id in running]
+    if not any(node.priority for node in present):
+        raise FailoverFailed(f"none of {len(present)} running replicas may be promoted")
+    return WatchedShard(
+        name=ctx.instance.id,
+        master=address_of(master_of(ctx.instance)),
+        replicas=[address_of(node) for node in present],
+        vip=ctx.instance.ip,
+        secret=login.secret or "",
+        user=login.user,
+        commands=login.commands,
+    )
+
+
+async def _find_master(ctx: StepContext) -> str:
+    """Id of the node that is master now, by what the nodes say, else by the Sentinels."""
+    nodes, running = ctx.instance.nodes, await _running(ctx)
+    seen = await asyncio.gather(*(_look(ctx, node, running=node.id in running) for node in nodes))
+    by_address = {address_of(node): node.id for node in nodes}
+    watched = await ctx.machinery.sentinels.find_master(ctx.instance.id)
+    by_id = dict(zip((node.id for node in nodes), seen, strict=True))
+    return plan_healing(ctx.instance, by_id, by_address.get(watched) if watched else None).master
+
+
+async def _look(ctx: StepContext, node: Node, *, running: bool) -> NodeSeen:
+    if not running:
+        return NodeSeen(running)
+    try:
+        facts = await observe_node(client_of(ctx.machinery, ctx.instance, node))
+    except EngineError:
+        return NodeSeen(running)
+    followed = next((one.id for one in ctx.instance.nodes if address_of(one) == facts.master), None)
+    return NodeSeen(running, Role(facts.role), followed)
+
+
+async def _running(ctx: StepContext, *, or_frozen: bool = False) -> set[str]:
+    """Ids of the instance's nodes that run."""
+    own = {node.id for node in ctx.instance.nodes}
+    sightings = await ctx.machinery.runtime.observe_nodes()
+    return {one.id for one in sightings if one.id in own and one.running and (or_frozen or not one.frozen)}
+
+
+SWITCH_MASTER = Workflow(
+    "switch-master",
+    job_type="masterStandbySwapJob",
+    steps=(Step(switch, undo=settle), Step(settle), Step(follow), Step(verify)),
+    succeed=change_done,
+    fail=change_failed,
+    task="masterStandbySwapJob",
+    lock="SwapMaster",
+)
