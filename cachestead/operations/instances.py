@@ -16,6 +16,7 @@ from typing import Any
 from cachestead import errors
 from cachestead.domain import rules
 from cachestead.domain.instances import Event, Instance, State
+from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import (
     CheckedOrder,
     Headroom,
@@ -196,6 +197,9 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         if edited != instance:
             edited = replace(edited, updated_at=service.now())
             await store.save_instance(tx, edited)
+            if (edited.maintain_begin, edited.maintain_end) != (instance.maintain_begin, instance.maintain_end):
+                opens = next_opening(edited.maintain_begin, edited.maintain_end, service.now())
+                await job_store.move_waiting(tx, instance_id, opens)
         wanted = _change_of(instance, edit)
         if wanted is not None:
             await change(tx, service, caller, edited, wanted)

@@ -63,6 +63,12 @@ async def list_any_due(tx: Tx, now: datetime) -> list[Job]:
     return [_job(row) for row in (await tx.execute(query.order_by(jobs.c.created_at, jobs.c.id))).mappings()]
 
 
+async def move_waiting(tx: Tx, instance_id: str, due: datetime) -> None:
+    """The instance's jobs that wait for its maintenance window are due at another time."""
+    waiting = (jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.due_at.is_not(None))
+    await tx.execute(update(jobs).where(*waiting).values(due_at=to_ms(due)))
+
+
 async def has_waiting(tx: Tx, instance_id: str) -> bool:
     """Whether a job of the instance waits for its maintenance window."""
     query = select(jobs.c.id).where(

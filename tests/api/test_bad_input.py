@@ -288,6 +288,9 @@ ONE_INSTANCE = [
     ("DELETE", "", None),
     ("PUT", "/password", {"old_password": PASSWORD, "new_password": "Other1234!"}),
     ("POST", "/password/reset", {"new_password": "Other1234!"}),
+    ("POST", "/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
+    ("POST", "/swap", None),
+    ("GET", "/logical-nodes", None),
     ("GET", "/tasks", None),
 ]
 

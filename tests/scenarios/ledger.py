@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from installation import PASSWORD, client_of
+from installation import PASSWORD, Installation, client_of
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 
 KEYS = 2000
@@ -80,10 +80,16 @@ def writing(connect: Connect) -> Iterator[Ledger]:
         thread.join(30)
 
 
-def to_cluster(instance: dict[str, Any]) -> Connect:
-    """Clients of a cluster that know its nodes from one of them."""
-    first = instance["ip"].split(",")[0]
-    return lambda: RedisCluster(host=first, port=instance["port"], password=PASSWORD, socket_timeout=5)
+def to_cluster(installation: Installation, instance: dict[str, Any]) -> Connect:
+    """Clients of a cluster that begin with the nodes it has then."""
+
+    def connect() -> RedisCluster:
+        now = installation.show(instance["instance_id"])
+        assert now is not None
+        nodes = [ClusterNode(address, now["port"]) for address in now["ip"].split(",")]
+        return RedisCluster(startup_nodes=nodes, password=PASSWORD, socket_timeout=5)
+
+    return connect
 
 
 def to_address(instance: dict[str, Any]) -> Connect:

@@ -27,7 +27,7 @@ from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
 from cachestead.domain.resizing import ResizeWish
-from cachestead.domain.shards import master_of, replicas_of
+from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import wait_agreed
@@ -45,6 +45,7 @@ from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at
+from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
@@ -429,3 +430,37 @@ async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workf
     if workflow.name in ASK_BACK:
         await ASK_BACK[workflow.name](world, instance_id)
         assert (await world.last_job(instance_id)).status is JobStatus.SUCCESS
+
+
+async def test_a_leaving_node_that_is_master_by_now_is_relieved(world: World):
+    one = await world.create(spec_code=THREE_NODES, capacity_gb=1)
+    await world.last_job(one)
+    before = await world.serves(one)
+    leaving = master_of(before)
+    await _remove(world, before, leaving)
+    job = await world.last_job(one)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    after = await world.serves(one)
+    assert {node.id for node in after.nodes} == {node.id for node in before.nodes} - {leaving.id}
+
+
+async def test_a_leaving_node_that_is_master_of_a_shard_by_now_is_relieved(world: World, kept_cluster: str):
+    before = await world.serves(kept_cluster)
+    leaving = masters_of(before)
+    await _remove(world, before, leaving[0])
+    job = await world.last_job(kept_cluster)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    after = await world.serves(kept_cluster)
+    assert {node.id for node in after.nodes} == {node.id for node in before.nodes} - {leaving[0].id}
+
+
+async def _remove(world: World, instance: Instance, leaving: Node) -> None:
+    """As if roles had changed after the order was accepted."""
+    flavor = [instance.spec_code, instance.capacity_gb]
+    params = {"flavor": flavor, "old_flavor": flavor, "joining": [], "leaving": [leaving.id]}
+    async with world.service.database.writing() as tx:
+        taken = await store.lock_any_instance(tx, instance.id)
+        await change(tx, world.service, world.caller, taken, Change(REMOVE_REPLICAS, Event.RESIZE_ASKED, params))
+    world.service.worker.nudge()
