@@ -27,6 +27,8 @@ from huaweicloudsdkdcs.v2 import DcsClient
 
 PASSWORD = "Passw0rd!x"
 SINGLE, HA = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128"
+CLUSTER = "redis.cluster.xu1.large.r2.4"
+"""Three shards of two nodes, with `capacity=4`."""
 PATIENCE = 30.0
 
 Found = TypeVar("Found")

@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-from installation import Installation, eventually
-from witnesses import LAST_MOMENT, ClusterWriter, NodeSeen, agreed, assert_nothing_is_left_over
+from installation import CLUSTER, Installation, eventually
+from witnesses import LAST_MOMENT, ClusterWriter, NodeSeen, admin_of, agreed, assert_nothing_is_left_over
 
-CLUSTER, FOUR_SHARDS = "redis.cluster.xu1.large.r2.4", "redis.cluster.xu1.large.r2.s1.4"
+FOUR_SHARDS = "redis.cluster.xu1.large.r2.s1.4"
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,36 @@ def test_a_node_that_lost_its_folder_is_rebuilt_from_its_shard(
     after = whole(installation, instance)
     assert at(after, lost.group, "slave").address == lost.address
     assert max(writer.gaps, default=0) < 3
+
+
+def test_rebuilding_goes_on_where_the_service_was_killed(
+    installation: Installation, instance: dict[str, Any], writer: ClusterWriter
+):
+    for _ in range(2):
+        lost = at(whole(installation, instance), "group-1", "slave")
+        remove_folder_of(installation, lost)
+        with (installation.folder / "service.log").open() as log:
+            log.seek(0, 2)
+            send([lost])
+            eventually(lambda: "node started again" in log.read())
+        installation.kill()
+        installation.start()
+
+        assert lost.address in {node.address for node in whole(installation, instance)}
+
+
+def test_a_replica_that_was_left_out_of_elections_stands_for_them_again(
+    installation: Installation, instance: dict[str, Any], writer: ClusterWriter
+):
+    replica = whole(installation, instance)[-1]
+    with admin_of(installation, instance, replica.address) as admin:
+        admin.config_set("cluster-slave-no-failover", "yes")
+        eventually(lambda: "no" in admin.config_get("cluster-slave-no-failover").values())
+    master = at(whole(installation, instance), replica.group, "master")
+    send([master])
+    wait_for_gaps(writer, 1)
+
+    assert at(whole(installation, instance), replica.group, "master").address == replica.address
 
 
 def remove_folder_of(installation: Installation, node: NodeSeen) -> None:
