@@ -22,7 +22,7 @@ import psutil
 import pytest
 import redis
 from installation import HA, PASSWORD, SINGLE, Installation, client_of, eventually
-from witnesses import Writer, assert_nothing_is_left_over, running_nodes
+from witnesses import Writer, agreed, assert_nothing_is_left_over, running_nodes
 
 from cachestead.engine.catalogue import find_engines
 from cachestead.settings import EngineSettings
@@ -53,6 +53,7 @@ def undisturbed(neighbour: Writer, installation: Installation) -> Iterator[None]
         installation.start()
     neighbour.wait_for_writes()
     assert neighbour.failures == []
+    eventually(lambda: agreed(installation, neighbour.instance))
     assert_nothing_is_left_over(installation)
 
 
