@@ -107,7 +107,8 @@ def test_several_losses_right_after_each_other(
         wait_for_gaps(writer, count + 1)
 
     whole(installation, instance)
-    assert max(writer.gaps) < 5
+    # Masters do not vote about one node twice in ten seconds: then it is started again, and serves two seconds later.
+    assert max(writer.gaps) < 8
 
 
 def test_a_shard_is_lost_with_all_its_nodes_and_comes_back_with_its_data(
@@ -147,7 +148,7 @@ def test_everything_on_the_machine_is_lost(
 
     whole(installation, instance)
     print(f"everything killed: whole again {time.monotonic() - began:.2f} s after the start of the service")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("place", [-1, 0], ids=["a replica", "a master"])
