@@ -31,6 +31,8 @@ class MemberSeen:
     """Id of the node it replicates from; None also where that one is no more, and another has its address."""
     in_step: bool = False
     """It is in touch with its master and has its data."""
+    was_in_step: bool = False
+    """It was, at some time since it was started; what it has is not from before."""
     kept_out: bool = False
     """It does not stand for election, though by the record it may."""
 
@@ -117,12 +119,17 @@ def _master_of(shard: Shard, seen: Seen) -> str:
 
 
 def _heirs(shard: Shard, master: str, seen: Seen) -> tuple[str, ...]:
-    """Replicas that can be asked to take the place of a master that is gone."""
+    """Replicas that can be asked to take the place of a master that is gone.
+
+    One that was only just started has what it had when it ended. The lost master's own file is newer than that, so
+    it counts only where that file is lost.
+    """
     followed = any(seen[node.id].follows == master for node in shard.nodes)
     # One that runs and is followed has merely no slots, as a new shard has; that is nothing to heal.
     if not _is_gone(seen[master]) or (seen[master].running and followed):
         return ()
-    return tuple(node.id for node in shard.nodes if seen[node.id].is_replica)
+    replicas = [node.id for node in shard.nodes if seen[node.id].is_replica]
+    return tuple(one for one in replicas if seen[one].was_in_step or seen[master].running)
 
 
 def _is_gone(master: MemberSeen) -> bool:

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 HEAL_SECONDS = 10.0
 """How long one repair goes on; what is not well by then is the next pass' business."""
 LOOK_SECONDS = 0.1
+HURRY_SECONDS = 1.0
+"""How long a node may take to answer while a loss is dealt with: a busy one must not delay another's successor."""
 FAILOVER_SECONDS = 1.0
 """How long an election may take; it needs a tenth of it.
 
@@ -130,12 +132,13 @@ class ClusterRepair:
             return None
         client = self._client(node)
         try:
-            return _Answer(
-                *await asyncio.gather(
-                    cluster.observe_cluster(client), observe_node(client), cluster.is_promotable(client)
+            async with asyncio.timeout(HURRY_SECONDS if self.patient else None):
+                return _Answer(
+                    *await asyncio.gather(
+                        cluster.observe_cluster(client), observe_node(client), cluster.is_promotable(client)
+                    )
                 )
-            )
-        except EngineError:
+        except (EngineError, TimeoutError):
             return None
 
     def _member(self, node: Node, answer: _Answer | None, known: Mapping[cluster.NodeId, str]) -> MemberSeen:
@@ -153,7 +156,8 @@ class ClusterRepair:
             serves=answer.view.is_ok,
             is_replica=not me.is_master,
             follows=self._followed(answer.view, known),
-            in_step=answer.facts.role == "slave" and answer.facts.master_link_up,
+            in_step=answer.facts.master_link_up,
+            was_in_step=answer.facts.was_in_sync,
             kept_out=not answer.promotable and node.priority > 0,
         )
 

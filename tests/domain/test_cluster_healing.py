@@ -30,10 +30,13 @@ def owner(slots: int, epoch: int = 1, **changes) -> MemberSeen:
 
 
 def follower(of: str | None, **changes) -> MemberSeen:
-    seen = MemberSeen(running=True, answers=True, serves=True, is_replica=True, follows=of, in_step=True)
+    seen = MemberSeen(
+        running=True, answers=True, serves=True, is_replica=True, follows=of, in_step=True, was_in_step=True
+    )
     return replace(seen, **changes)
 
 
+OLD = follower("a0", in_step=False, was_in_step=False)
 THREE = cluster("a0", "b0", "a1", "b1", "a2", "b2")
 BARE = cluster("a0", "a1", "a2")
 WELL = {
@@ -59,6 +62,12 @@ def lost(shard: int, *, without_vote: bool = False) -> ShardFailover:
         pytest.param({"a0": SILENT}, LOSING, id="master silent"),
         pytest.param({"a0": GONE, "b0": SILENT}, replace(LOSING, start=("a0",)), id="heir does not answer"),
         pytest.param({"a0": GONE, "b0": GONE}, replace(LOSING, start=("a0", "b0")), id="a shard gone"),
+        pytest.param({"a0": GONE, "b0": OLD}, replace(LOSING, start=("a0",)), id="the replica has old data"),
+        pytest.param(
+            {"a0": BLANK, "b0": replace(OLD, follows=None)},
+            replace(LOSING, failovers=(lost(0),)),
+            id="old data is all that is left",
+        ),
         pytest.param(
             {"a0": GONE, "b1": GONE}, replace(LOSING, failovers=(lost(0),), start=("b1",)), id="one of each gone"
         ),

@@ -18,8 +18,8 @@ import psutil
 import pytest
 import redis
 from crashes import ANSWERED, Crash, settled
-from installation import HA, PASSWORD, SINGLE, Installation, client_of
-from witnesses import Writer, assert_nothing_is_left_over, running_nodes
+from installation import HA, PASSWORD, SINGLE, Installation, client_of, eventually
+from witnesses import Writer, agreed, assert_nothing_is_left_over, running_nodes
 
 from cachestead.engine.catalogue import find_engines
 from cachestead.settings import EngineSettings
@@ -48,6 +48,7 @@ def undisturbed(neighbour: Writer, installation: Installation) -> Iterator[None]
         installation.start()
     neighbour.wait_for_writes()
     assert neighbour.failures == []
+    eventually(lambda: agreed(installation, neighbour.instance))
     assert_nothing_is_left_over(installation)
 
 

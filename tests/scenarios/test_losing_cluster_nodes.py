@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-from installation import Installation, eventually
-from witnesses import LAST_MOMENT, ClusterWriter, NodeSeen, agreed, assert_nothing_is_left_over
+from installation import CLUSTER, Installation, eventually
+from witnesses import LAST_MOMENT, ClusterWriter, NodeSeen, admin_of, agreed, assert_nothing_is_left_over
 
-CLUSTER, FOUR_SHARDS = "redis.cluster.xu1.large.r2.4", "redis.cluster.xu1.large.r2.s1.4"
+FOUR_SHARDS = "redis.cluster.xu1.large.r2.s1.4"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,8 @@ def test_several_losses_right_after_each_other(
         wait_for_gaps(writer, count + 1)
 
     whole(installation, instance)
-    assert max(writer.gaps) < 5
+    # Masters do not vote about one node twice in ten seconds: then it is started again, and serves two seconds later.
+    assert max(writer.gaps) < 8
 
 
 def test_a_shard_is_lost_with_all_its_nodes_and_comes_back_with_its_data(
@@ -147,7 +148,7 @@ def test_everything_on_the_machine_is_lost(
 
     whole(installation, instance)
     print(f"everything killed: whole again {time.monotonic() - began:.2f} s after the start of the service")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("place", [-1, 0], ids=["a replica", "a master"])
@@ -163,6 +164,36 @@ def test_a_node_that_lost_its_folder_is_rebuilt_from_its_shard(
     after = whole(installation, instance)
     assert at(after, lost.group, "slave").address == lost.address
     assert max(writer.gaps, default=0) < 3
+
+
+def test_rebuilding_goes_on_where_the_service_was_killed(
+    installation: Installation, instance: dict[str, Any], writer: ClusterWriter
+):
+    for _ in range(2):
+        lost = at(whole(installation, instance), "group-1", "slave")
+        remove_folder_of(installation, lost)
+        with (installation.folder / "service.log").open() as log:
+            log.seek(0, 2)
+            send([lost])
+            eventually(lambda: "node started again" in log.read())
+        installation.kill()
+        installation.start()
+
+        assert lost.address in {node.address for node in whole(installation, instance)}
+
+
+def test_a_replica_that_was_left_out_of_elections_stands_for_them_again(
+    installation: Installation, instance: dict[str, Any], writer: ClusterWriter
+):
+    replica = whole(installation, instance)[-1]
+    with admin_of(installation, instance, replica.address) as admin:
+        admin.config_set("cluster-slave-no-failover", "yes")
+        eventually(lambda: "no" in admin.config_get("cluster-slave-no-failover").values())
+    master = at(whole(installation, instance), replica.group, "master")
+    send([master])
+    wait_for_gaps(writer, 1)
+
+    assert at(whole(installation, instance), replica.group, "master").address == replica.address
 
 
 def remove_folder_of(installation: Installation, node: NodeSeen) -> None:

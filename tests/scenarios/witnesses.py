@@ -213,6 +213,14 @@ def masters_by_sentinel(installation: Installation, instance_id: str) -> set[str
     return found
 
 
+def admin_of(installation: Installation, instance: dict[str, Any], address: str) -> redis.Redis:
+    """A node's own client of the control plane, for what tenants may not ask."""
+    with reading(installation) as connection:
+        sealed = connection.scalar(select(instances.c.secrets).where(instances.c.id == instance["instance_id"]))
+    secret = Vault.at(installation.folder).open(sealed)["admin"]
+    return redis.Redis(address, instance["port"], username=ADMIN, password=secret, decode_responses=True)
+
+
 def view_of(address: str, port: int) -> ClusterView:
     """The cluster as the node there sees it."""
     with client_of({"ip": address, "port": port}, socket_timeout=1) as client:
