@@ -76,7 +76,8 @@ async def _await_agreement(ctx: StepContext, master: Node) -> None:
 async def _wait_ready(ctx: StepContext, replicas: int) -> None:
     sentinels, name = ctx.machinery.sentinels, ctx.instance.id
     await sentinels.wait_calm(name, AGREE_SECONDS)
-    await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
+    async with sentinels.hurried():
+        await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
 
 
 async def follow(ctx: StepContext) -> None:

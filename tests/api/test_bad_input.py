@@ -289,6 +289,11 @@ ONE_INSTANCE = [
     ("PUT", "/password", {"old_password": PASSWORD, "new_password": "Other1234!"}),
     ("POST", "/password/reset", {"new_password": "Other1234!"}),
     ("GET", "/tasks", None),
+    ("POST", "/swap", None),
+    ("GET", "/logical-nodes", None),
+    ("GET", "/deletable-replication", None),
+    ("POST", f"/groups/{UNKNOWN}/replications/{'0' * 32}/slave-priority", {"slave_priority_weight": 1}),
+    ("DELETE", f"/groups/{UNKNOWN}/replications/{'0' * 32}/remove-ip", None),
 ]
 
 
