@@ -56,7 +56,8 @@ async def tell_sentinels(ctx: StepContext) -> None:
         # At the end of a failover a Sentinel forgets what it knew of the replicas.
         await sentinels.wait_calm(name, SENTINEL_SECONDS)
         node, priority = address_of(_node(ctx)), int(ctx.job.params["priority"])
-        await sentinels.wait_priority(name, node, priority, SENTINEL_SECONDS)
+        async with sentinels.hurried():
+            await sentinels.wait_priority(name, node, priority, SENTINEL_SECONDS)
 
 
 def _node(ctx: StepContext) -> Node:

@@ -17,7 +17,7 @@ from cachestead.domain.healing import NodeSeen, plan_healing
 from cachestead.domain.instances import Node, Role
 from cachestead.domain.shards import master_of, replicas_of
 from cachestead.engine import replication
-from cachestead.engine.endpoint import ensure_bound
+from cachestead.engine.endpoint import ensure_bound, ensure_unbound
 from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.info import observe_node
 from cachestead.engine.switchover import WatchedShard, switch_master
@@ -51,8 +51,12 @@ async def switch(ctx: StepContext) -> None:
 
 async def settle(ctx: StepContext) -> None:
     """Who is master now has the address, is on record as master, and the Sentinels are done and agree."""
-    master = await _find_master(ctx)
+    master, running = await _find_master(ctx), await _running(ctx)
     node = next(node for node in ctx.instance.nodes if node.id == master)
+    for other in ctx.instance.nodes:
+        if other.id in running and other.id != master:
+            # The old master still has it if we died while it was being replaced.
+            await ensure_unbound(client_of(ctx.machinery, ctx.instance, other), other.address)
     await ensure_bound(client_of(ctx.machinery, ctx.instance, node), node.address, ctx.instance.ip)
     async with ctx.machinery.database.writing() as tx:
         for one in ctx.instance.nodes:
@@ -76,7 +80,8 @@ async def _await_agreement(ctx: StepContext, master: Node) -> None:
 async def _wait_ready(ctx: StepContext, replicas: int) -> None:
     sentinels, name = ctx.machinery.sentinels, ctx.instance.id
     await sentinels.wait_calm(name, AGREE_SECONDS)
-    await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
+    async with sentinels.hurried():
+        await sentinels.wait_ready(name, replicas, AGREE_SECONDS)
 
 
 async def follow(ctx: StepContext) -> None:

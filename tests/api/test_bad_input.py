@@ -292,6 +292,11 @@ ONE_INSTANCE = [
     ("POST", "/swap", None),
     ("GET", "/logical-nodes", None),
     ("GET", "/tasks", None),
+    ("POST", "/swap", None),
+    ("GET", "/logical-nodes", None),
+    ("GET", "/deletable-replication", None),
+    ("POST", f"/groups/{UNKNOWN}/replications/{'0' * 32}/slave-priority", {"slave_priority_weight": 1}),
+    ("DELETE", f"/groups/{UNKNOWN}/replications/{'0' * 32}/remove-ip", None),
 ]
 
 

@@ -48,6 +48,12 @@ class Tenant:
         """Path of its instance."""
         return f"/instances/{self.instance['instance_id']}"
 
+    @property
+    def node(self) -> str:
+        """Path of the instance's node below it."""
+        [node] = self.api.get(f"{self.one}/logical-nodes").json()["nodes"]
+        return f"groups/{node['group_id']}/replications/{node['node_id']}"
+
 
 def sign_in(installation: Installation) -> httpx.Client:
     """The other tenant with a token; paths begin at its project."""
@@ -129,10 +135,13 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("PUT", f"{one}/password", {"old_password": PASSWORD, "new_password": "Stolen123!"}),
         ("POST", f"{one}/password/reset", {"new_password": "Stolen123!"}),
         ("POST", f"{one}/password/reset", {"no_password_access": True}),
-        ("POST", f"{one}/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
         ("POST", f"{one}/swap", None),
         ("GET", f"{one}/logical-nodes", None),
+        ("GET", one.replace("instances", "instance") + "/groups", None),
         ("GET", f"{one}/deletable-replication", None),
+        ("POST", f"{one}/{victim.node}/slave-priority", {"slave_priority_weight": 1}),
+        ("DELETE", f"{one}/{victim.node}/remove-ip", None),
+        ("POST", f"{one}/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
         ("GET", f"{one}/tasks", None),
         ("GET", f"/flavors?instance_id={victim.instance['instance_id']}", None),
         ("DELETE", f"{one}/tasks/{job}", None),
@@ -199,6 +208,9 @@ def test_counts_quotas_figures_and_tasks_are_one_s_own(both_ways: tuple[Tenant, 
     assert quota == {"instance": 1, "ram": 1}
     figures = attacker.api.get("/instances/statistic").json()["statistics"]
     assert [one["instance_id"] for one in figures] == [attacker.instance["instance_id"]]
+    nodes = attacker.api.get("/instances-logical-nodes").json()
+    assert nodes["count"] == 1
+    assert [one["instance_id"] for one in nodes["instances"]] == [attacker.instance["instance_id"]]
     tasks = attacker.api.get("/tasks", params={"limit": 1000}).json()["tasks"]
     assert {one["id"] for one in tasks} <= set(attacker.jobs)
 

@@ -19,8 +19,8 @@ ZONE = "dcs.cachestead.internal"
 VIP, FIRST, SECOND, THIRD = "127.64.0.9", "127.64.0.1", "127.64.0.2", "127.64.0.3"
 
 
-def node(address, role=Role.REPLICA, *, active=True):
-    return NamedNode(address, role, active)
+def node(address, role=Role.REPLICA, *, active=True, in_domain_name=True):
+    return NamedNode(address, role, active, in_domain_name)
 
 
 def master(address):
@@ -97,6 +97,20 @@ def test_any_text_may_be_asked_for(text):
         ),
         pytest.param(
             Mode.HA, [master(FIRST), node(SECOND, active=False)], [VIP], [VIP], id="no replica answers: the master"
+        ),
+        pytest.param(
+            Mode.HA,
+            [master(FIRST), node(SECOND, in_domain_name=False), node(THIRD)],
+            [VIP],
+            [THIRD],
+            id="a replica that was taken out",
+        ),
+        pytest.param(
+            Mode.HA,
+            [master(FIRST), node(SECOND, in_domain_name=False), node(THIRD, active=False)],
+            [VIP],
+            [VIP],
+            id="only the one that was taken out answers: the master",
         ),
         pytest.param(Mode.HA, [], [VIP], [VIP], id="nodes are gone already"),
         pytest.param(
