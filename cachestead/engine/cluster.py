@@ -224,6 +224,16 @@ async def ensure_replica_of_master(
     await set_promotable(replica, promotable=promotable)
 
 
+async def announce_port(client: Client, port: int) -> None:
+    """The node tells clients the port that it listens on since it was changed.
+
+    Others hear of it by the bus; of itself it goes on saying the old one until what it announces changes.
+    """
+    if (await observe_cluster(client)).myself.address.port != port:
+        for announced in (str(port), "0"):
+            await set_directives(client, {"cluster-announce-port": announced})
+
+
 async def set_promotable(client: Client, *, promotable: bool) -> None:
     """Whether the node stands for election when its master is lost."""
     await set_directives(client, {"cluster-slave-no-failover": "no" if promotable else "yes"})

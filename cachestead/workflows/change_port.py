@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cachestead.domain.instances import Mode
 from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.cluster import announce_port
 from cachestead.engine.endpoint import ensure_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
@@ -39,6 +41,8 @@ async def _move(ctx: StepContext, port: int) -> None:
             for elsewhere in (NodeAddress(node.address, one) for one in ports - {port}):
                 await ensure_port(client_at(ctx.machinery, ctx.instance, elsewhere), port)
                 await ctx.machinery.connections.forget(elsewhere)
+        if ctx.instance.mode is Mode.CLUSTER:
+            await announce_port(client_at(ctx.machinery, ctx.instance, there), port)
         if has_standby(ctx.instance) and node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)

@@ -66,7 +66,7 @@ def test_it_is_spread_over_the_zones_and_takes_writes_everywhere(
     with connect(cluster) as client:
         for number in range(KEYS):
             assert client.set(f"key:{number}", number)
-        assert client.dbsize() == KEYS
+        assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == KEYS
         assert [client.get(f"key:{number}") for number in range(KEYS)] == [str(number) for number in range(KEYS)]
 
 
@@ -96,7 +96,7 @@ def test_a_restart_keeps_its_data(installation: Installation, cluster: dict[str,
     assert before.keys() == after.keys()
     assert not {*before.values()} & {*after.values()}
     with connect(cluster) as client:
-        assert client.dbsize() == KEYS
+        assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == KEYS
 
 
 def test_another_password_is_in_force_on_every_node(
@@ -117,13 +117,13 @@ def test_another_port_loses_nothing(installation: Installation, cluster: dict[st
     eventually(lambda: (installation.show(cluster["instance_id"]) or {})["port"] == 6400)
     moved = settled(installation, cluster)
     with connect(moved) as client:
-        assert client.dbsize() == KEYS
+        assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == KEYS
         assert client.set("moved", "yes")
     # Whatever was remembered of the old port, a node that ends comes back on the new one.
     call("restart_or_flush_instances", {"instances": [cluster["instance_id"]], "action": "restart"})
     settled(installation, moved)
     with connect(moved) as client:
-        assert client.dbsize() == KEYS + 1
+        assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == KEYS + 1
     call("update_instance", {"port": cluster["port"]}, instance_id=cluster["instance_id"])
     eventually(lambda: (installation.show(cluster["instance_id"]) or {})["port"] == cluster["port"])
     settled(installation, cluster)
@@ -146,7 +146,7 @@ def test_a_flush_empties_every_shard(installation: Installation, cluster: dict[s
     call("restart_or_flush_instances", {"instances": [cluster["instance_id"]], "action": "flush"})
     settled(installation, cluster)
     with connect(cluster) as client:
-        assert client.dbsize() == 0
+        assert client.dbsize(target_nodes=RedisCluster.PRIMARIES) == 0
 
 
 def test_a_switchover_of_the_whole_is_not_supported(cluster: dict[str, Any], installation: Installation):
