@@ -228,7 +228,7 @@ def test_an_instance_is_restarted_although_the_service_is_killed(
     assert not {*before.values()} & {*after.values()}, "every node is a new process"
 
 
-@pytest.mark.parametrize("moment", [ANSWERED, "flush_master"])
+@pytest.mark.parametrize("moment", [ANSWERED, "flush_masters"])
 def test_an_instance_is_flushed_although_the_service_is_killed(
     installation: Installation, crash: Crash, changed: dict[str, Any], moment: str
 ):
