@@ -197,7 +197,9 @@ class ClusterRepair:
         try:
             taken = await fail_over(lost, FAILOVER_SECONDS, without_vote=failover.without_vote)
         except EngineError as error:
-            self._heirless.add(failover.shard)
+            # A voter or the heir itself may have been lost meanwhile: then there is another plan.
+            if not await self._has_changed():
+                self._heirless.add(failover.shard)
             log.warning("nobody took over", instance=self.instance.id, shard=failover.shard, reason=str(error))
             return
         self._hopeful = True

@@ -78,7 +78,8 @@ class Writer:
                 failing = True
                 _close(client)
                 client = None
-                time.sleep(0.002)
+                # A cluster's client asks for all slots and commands anew, which would take a core from the others.
+                time.sleep(0.02 if self._is_cluster else 0.002)
                 continue
             if failing:
                 self.gaps.append(time.monotonic() - accepted_at)
@@ -89,10 +90,14 @@ class Writer:
             time.sleep(0.001)
         _close(client)
 
+    @property
+    def _is_cluster(self) -> bool:
+        return self.instance["cache_mode"] == "cluster"
+
     def _connect(self) -> redis.Redis | RedisCluster:
         # redis-py would try again by itself, and nobody would know.
         patience = {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
-        if self.instance["cache_mode"] != "cluster":
+        if not self._is_cluster:
             return client_of(self.instance, self.password, **patience)
         known = [ClusterNode(address, self.instance["port"]) for address in self.instance["ip"].split(",")]
         return RedisCluster(startup_nodes=known, password=self.password, decode_responses=True, **patience)
