@@ -1,4 +1,7 @@
-"""Failover: how long a client cannot write at the instance's address; and by Sentinel alone, in the same run."""
+"""Failover: how long a client cannot write, after the loss of a master of each type of instance.
+
+In the same run without the service: what Sentinel does alone, and a native cluster.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -14,10 +18,12 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "scenarios"))
 
-from installation import HA, Installation, client_of, eventually
-from witnesses import Writer
+from installation import CLUSTER, HA, Installation, client_of, eventually
+from witnesses import ClusterWriter, NodeSeen, Writer, agreed
 
 Instance = dict[str, str]
+VOTE_SECONDS = 10.0
+"""Masters of a cluster do not vote twice about the loss of one node within this: twice its node timeout."""
 
 
 def main() -> None:
@@ -43,11 +49,60 @@ def measure(installation: Installation, runs: int, alone: int) -> None:
         installation.stop()
         by_sentinel.append(lose_master(installation, instance, signal.SIGKILL, heal=False))
         installation.start()
-    print(f"{'seconds without a write':28} {'runs':>5} {'median':>7} {'max':>7} {'Sentinel alone is':>18}")
-    for name, seconds in (("master killed", killed), ("master frozen", frozen), ("Sentinel alone", by_sentinel)):
-        median = statistics.median(seconds)
-        ratio = statistics.median(by_sentinel) / median
-        print(f"{name:28} {len(seconds):5} {median:7.3f} {max(seconds):7.3f} {ratio:17.1f}x")
+    report("master/standby", {"master killed": killed, "master frozen": frozen}, "Sentinel alone", by_sentinel)
+
+    cluster = ClusterLosses(installation, installation.create("measured-too", CLUSTER, capacity=4))
+    killed = [cluster.lose_master(signal.SIGKILL) for _ in range(runs)]
+    frozen = [cluster.lose_master(signal.SIGSTOP) for _ in range(runs)]
+    by_itself = [cluster.lose_master_alone() for _ in range(alone)]
+    report("cluster", {"master killed": killed, "master frozen": frozen}, "cluster alone", by_itself)
+
+
+def report(kind: str, healed: dict[str, list[float]], without: str, alone: list[float]) -> None:
+    print(f"{kind + ', seconds without a write':44} {'runs':>5} {'median':>7} {'max':>7} {without + ' is':>18}")
+    for name, seconds in (healed | {without: alone}).items():
+        if seconds:
+            median = statistics.median(seconds)
+            ratio = f"{statistics.median(alone) / median:17.1f}x" if alone else ""
+            print(f"{name:44} {len(seconds):5} {median:7.3f} {max(seconds):7.3f} {ratio}")
+
+
+class ClusterLosses:
+    """Masters of a cluster are lost in turn, each so late that its loss is voted about."""
+
+    def __init__(self, installation: Installation, instance: Instance) -> None:
+        self.installation, self.instance = installation, instance
+        self._lost: dict[str, float] = {}
+
+    def lose_master(self, how: signal.Signals) -> float:
+        """With the service."""
+        return self._lose(self._choose(), how)
+
+    def lose_master_alone(self) -> float:
+        """Without it."""
+        master = self._choose()
+        self.installation.stop()
+        gap = self._lose(master, signal.SIGKILL)
+        self.installation.start()
+        return gap
+
+    def _lose(self, master: NodeSeen, how: signal.Signals) -> float:
+        """From the last write that the lost master took to the first on its keys that the next one took."""
+        with ClusterWriter(self.instance, 3) as writer:
+            psutil.Process(master.pid).send_signal(how)
+            eventually(lambda: writer.gaps, 90)
+        self._lost[master.address] = time.monotonic()
+        return max(writer.gaps)
+
+    def _choose(self) -> NodeSeen:
+        """The master whose loss is longest ago, once the cluster is whole and would vote about it."""
+
+        def look() -> NodeSeen | None:
+            masters = [node for node in agreed(self.installation, self.instance) if node.role == "master"]
+            longest = min(masters, key=lambda node: self._lost.get(node.address, 0))
+            return longest if time.monotonic() > self._lost.get(longest.address, 0) + VOTE_SECONDS else None
+
+        return eventually(look, 60)
 
 
 def lose_master(

@@ -34,6 +34,7 @@ from cachestead.names.responder import Responder
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers
+from cachestead.reconcilers.maintenance import Maintenance
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
 from cachestead.runtime.process.runtime import ProcessRuntime
@@ -59,6 +60,7 @@ class Application:
     runner: Runner
     health: Health
     leftovers: Leftovers
+    maintenance: Maintenance
     sentinels: SentinelNodes
     names: Responder | None
     http: FastAPI
@@ -160,6 +162,7 @@ async def build(settings: Settings) -> Application:
         runner=runner,
         health=Health(machinery, sentinels.ensure),
         leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, timedelta(days=settings.jobs.keep_days)),
+        maintenance=Maintenance(service),
         sentinels=sentinels,
         names=_names(settings, database),
         http=build_app(

@@ -550,6 +550,12 @@ class SwitchoverFailed(ServiceError):
     code, status = "DCS.5094", 500
 
 
+class Recovering(ServiceError):
+    """The DCS instance is recovering from an internal fault. Please try again later or contact customer service."""  # noqa: E501
+
+    code, status = "DCS.4104", 400
+
+
 class ResizeNotSupported(ServiceError):
     """The system is not support resize."""
 

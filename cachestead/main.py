@@ -76,6 +76,7 @@ async def _serve(settings: Settings, run: Path) -> None:
     loops = [
         Loop("health", health.run_pass, settings.failover.health_seconds),
         Loop("leftovers", application.leftovers.run_pass, _LEFTOVERS_SECONDS),
+        Loop("maintenance", application.maintenance.run_pass, settings.jobs.maintenance_seconds),
     ]
     await health.run_pass()
     watches = [asyncio.create_task(health.watch_exits()), asyncio.create_task(health.watch_frozen())]

@@ -28,7 +28,7 @@ from huaweicloudsdkdcs.v2 import DcsClient
 PASSWORD = "Passw0rd!x"
 SINGLE, HA = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128"
 HA_3, CLUSTER = "redis.ha.xu1.large.r3.1", "redis.cluster.xu1.large.r2.4"
-"""Ordered with a capacity of 1 and 4 GB."""
+"""Ordered with a capacity of 1 and 4 GB; the cluster has three shards of two nodes."""
 PATIENCE = 30.0
 
 Found = TypeVar("Found")

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cachestead.domain.instances import Instance, Role
+from cachestead.domain.instances import Instance, Node, Role
+from cachestead.domain.sizes import MiB
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An instance as it is now."""
+
+    nodes: tuple[Node, ...]
+    serving: bool
+    used_memory: MiB | None = None
+    """Of its masters; None if one did not answer."""
 
 
 @dataclass(frozen=True)

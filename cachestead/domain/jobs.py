@@ -46,6 +46,8 @@ class Job:
     """Its name in the background task list; None is not listed."""
     step: str | None = None
     """The step under way."""
+    step_detail: str | None = None
+    """How far the step is, in a sentence; only long steps tell."""
     progress: int = 0
     """Percent."""
     params: dict[str, Any] = field(default_factory=dict)

@@ -6,18 +6,21 @@ Nodes and capacity of one shard are changed in separate calls, as the reference 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cachestead import errors
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Mode, Node, Role
-from cachestead.domain.shards import shards_of
+from cachestead.domain.shards import Shard, shards_of
 from cachestead.domain.sizes import Bytes, MiB
 
 FULL = 0.7
 """A node's data may take this much of its new size when it becomes smaller or takes over a shard's share."""
+
+
+CHANGE_TYPES = ("", "createReplication", "deleteReplication", "addSharding", "instanceType")
 
 
 class Kind(StrEnum):
@@ -36,7 +39,7 @@ class ResizeWish:
 
     spec_code: str
     capacity_gb: float
-    change_type: str | None = None
+    change_type: str = ""
     zones: tuple[str, ...] = ()
     """Zone codes."""
     node_list: tuple[str, ...] = ()
@@ -64,12 +67,6 @@ class ResizePlan:
     leaving: tuple[str, ...] = ()
     """Ids of nodes to remove."""
 
-    @property
-    def task(self) -> str:
-        """Name in the background task list (section 4.12.1)."""
-        names = {Kind.ADD_REPLICAS: "AddReplica", Kind.REMOVE_REPLICAS: "DelReplica"}
-        return names.get(self.kind, "EXTEND")
-
 
 def plan_resize(
     instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue, used: Mapping[str, Bytes]
@@ -82,6 +79,8 @@ def plan_resize(
     after = _check_flavor(instance, wish, flavors)
     if (after.spec_code, after.capacity_gb) == (before.spec_code, before.capacity_gb):
         raise errors.InvalidSpecCode("spec_code: the instance has it already")
+    if wish.change_type not in CHANGE_TYPES:
+        raise errors.InvalidParameter(f"change_type: {', '.join(filter(None, CHANGE_TYPES))}", name="change_type")
     if after.replica_count != before.replica_count:
         return _plan_replicas(instance, wish, before, after)
     if wish.change_type in ("createReplication", "deleteReplication"):
@@ -90,6 +89,8 @@ def plan_resize(
         return _plan_more_shards(instance, wish, after)
     if after.sharding_num < before.sharding_num:
         return _plan_fewer_shards(instance, wish, after, used)
+    if wish.change_type == "addSharding":
+        raise errors.InvalidSpecCode(f"spec_code: {after.spec_code} has as many shards as the instance")
     _check_room(instance, after, used)
     return ResizePlan(Kind.CAPACITY, after)
 
@@ -138,39 +139,54 @@ def _plan_more_replicas(instance: Instance, wish: ResizeWish, count: int, after:
 def _plan_fewer_replicas(instance: Instance, wish: ResizeWish, count: int, after: Flavor) -> ResizePlan:
     if count > 1:
         raise errors.InvalidSpecCode("spec_code: one replica of a shard goes at a time")
-    if instance.mode is Mode.CLUSTER:
-        leaving = _replicas_in_zone(instance, wish)
+    if wish.node_list and instance.mode is not Mode.CLUSTER:
+        leaving = [_named_replica(instance, wish.node_list)]
     else:
-        leaving = (_named_replica(instance, wish).id,)
-    return ResizePlan(Kind.REMOVE_REPLICAS, after, leaving=leaving)
+        leaving = [_spare_replica(shard, wish) for shard in shards_of(instance)]
+    if instance.mode is Mode.HA:
+        _check_readers_stay(instance, leaving)
+    return ResizePlan(Kind.REMOVE_REPLICAS, after, leaving=tuple(node.id for node in leaving))
 
 
-def _named_replica(instance: Instance, wish: ResizeWish) -> Node:
-    named = set(wish.node_list or wish.reserved_ip)
-    if len(named) != 1:
-        raise errors.InvalidNodeList("node_list: exactly one replica")
-    found = [node for node in instance.nodes if named & {node.id, node.address}]
-    if not found:
-        raise errors.InvalidNodeList("node_list: no node of the instance")
+def _named_replica(instance: Instance, node_list: Sequence[str]) -> Node:
+    """Named by id or by address."""
+    found = [node for node in instance.nodes if {node.id, node.address} & set(node_list)]
+    if len(node_list) != 1 or len(found) != 1:
+        raise errors.InvalidNodeList("node_list: exactly one node of the instance")
     if found[0].role is Role.MASTER:
         raise errors.MasterNotDeletable(f"node_list: {found[0].address}")
-    if sum(node.role is Role.REPLICA for node in instance.nodes) < 2:
-        raise errors.LastReplica("node_list: its only replica")
     return found[0]
 
 
-def _replicas_in_zone(instance: Instance, wish: ResizeWish) -> tuple[str, ...]:
-    leaving = []
-    for shard in shards_of(instance):
-        mine = [node for node in shard.replicas if not wish.zones or node.zone in wish.zones]
-        if not mine:
-            raise errors.NotReplica(f"available_zones: shard {shard.index} has no replica there")
-        leaving.append(mine[-1].id)
-    return tuple(leaving)
+def _spare_replica(shard: Shard, wish: ResizeWish) -> Node:
+    """The shard's newest replica that is in a zone named and not to be kept."""
+    if not (wish.zones or wish.reserved_ip):
+        raise errors.InvalidNodeList("node_list, available_zones or reserved_ip: which replica is to go")
+    kept = {_address(text) for text in wish.reserved_ip}
+    spare = [
+        node for node in shard.replicas if node.address not in kept and (not wish.zones or node.zone in wish.zones)
+    ]
+    if not spare:
+        raise errors.NotReplica(f"shard {shard.index} has no replica there to delete")
+    return max(spare, key=lambda node: node.ordinal)
+
+
+def _check_readers_stay(instance: Instance, leaving: Sequence[Node]) -> None:
+    """The read-only domain name keeps a replica."""
+    staying = [node for node in instance.nodes if node.role is Role.REPLICA and node not in leaving]
+    if not staying:
+        raise errors.LastReplica(f"node_list: {leaving[0].address}")
+    if not any(node.in_domain_name for node in staying):
+        raise errors.LastReplicaAddress(f"node_list: {leaving[0].address}")
+
+
+def _address(text: str) -> str:
+    """An address that may come with a port, as lists of nodes print it."""
+    return text.split(":", maxsplit=1)[0]
 
 
 def _plan_more_shards(instance: Instance, wish: ResizeWish, after: Flavor) -> ResizePlan:
-    if wish.change_type not in (None, "", "addSharding"):
+    if wish.change_type not in ("", "addSharding"):
         raise errors.InvalidParameter("change_type: addSharding for this flavor", name="change_type")
     shards = shards_of(instance)
     first, zones = shards[-1].index + 1, wish.zones or instance.az_codes
@@ -185,24 +201,31 @@ def _plan_more_shards(instance: Instance, wish: ResizeWish, after: Flavor) -> Re
 def _plan_fewer_shards(
     instance: Instance, wish: ResizeWish, after: Flavor, used: Mapping[str, Bytes]
 ) -> ResizePlan:
+    if wish.change_type:
+        raise errors.InvalidParameter("change_type: none for fewer shards", name="change_type")
     shards = shards_of(instance)
-    if wish.reserved_ip:
-        addresses = {node.address: shard.index for shard in shards for node in shard.nodes}
-        unknown = [ip for ip in wish.reserved_ip if ip.split(":")[0] not in addresses]
-        if unknown:
-            raise errors.InvalidParameter(f"reserved_ip: {unknown[0][:64]} is no node's", name="reserved_ip")
-        kept = {addresses[ip.split(":")[0]] for ip in wish.reserved_ip}
-    else:
-        kept = {shard.index for shard in shards[: after.sharding_num]}
-    if len(kept) != after.sharding_num:
-        raise errors.InvalidParameter(
-            f"reserved_ip: nodes of {after.sharding_num} shards, not of {len(kept)}", name="reserved_ip"
-        )
+    kept = _kept_shards(shards, wish.reserved_ip, after.sharding_num)
     total = sum(used.get(shard.master.id, 0) for shard in shards)
     if total > FULL * after.node_memory * after.sharding_num:
-        raise errors.InvalidCapacity(f"new_capacity: {total // 2**20} MiB are in use, too much for it")
+        raise errors.InvalidCapacity(f"new_capacity: {total // 2**20} MiB are in use, over 70 % of its memory")
     leaving = tuple(node.id for shard in shards if shard.index not in kept for node in shard.nodes)
     return ResizePlan(Kind.REMOVE_SHARDS, after, leaving=leaving)
+
+
+def _kept_shards(shards: Sequence[Shard], reserved: Sequence[str], count: int) -> set[int]:
+    """The shards that stay: those of the addresses named, or the oldest."""
+    if not reserved:
+        return {shard.index for shard in shards[:count]}
+    shard_at = {node.address: shard.index for shard in shards for node in shard.nodes}
+    unknown = [text for text in reserved if _address(text) not in shard_at]
+    if unknown:
+        raise errors.InvalidParameter(f"reserved_ip: {unknown[0][:64]} is no node's", name="reserved_ip")
+    kept = {shard_at[_address(text)] for text in reserved}
+    if len(kept) != count:
+        raise errors.InvalidParameter(
+            f"reserved_ip: nodes of {count} shards, not of {len(kept)}", name="reserved_ip"
+        )
+    return kept
 
 
 def _check_room(instance: Instance, after: Flavor, used: Mapping[str, Bytes]) -> None:

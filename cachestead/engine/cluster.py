@@ -229,6 +229,12 @@ async def set_promotable(client: Client, *, promotable: bool) -> None:
     await set_directives(client, {"cluster-slave-no-failover": "no" if promotable else "yes"})
 
 
+async def is_promotable(client: Client) -> bool:
+    """Whether the node stands for election when its master is lost."""
+    answer = await call(client, "CONFIG GET", "cluster-slave-no-failover")
+    return "yes" not in (answer.values() if isinstance(answer, dict) else answer)
+
+
 async def wait_agreed(
     nodes: Sequence[Client], seconds: float = FORM_SECONDS, *, spread: bool = False
 ) -> ClusterView:
@@ -349,7 +355,9 @@ async def _replicate(replica: Client, master_id: NodeId, seconds: float) -> None
 
 async def _ensure_epochs_differ(nodes: Sequence[Client]) -> None:
     """Nodes that know nobody get an epoch each: equal ones are settled one by one, and elections wait for it."""
-    for number, (client, view) in enumerate(zip(nodes, await observe_all(nodes), strict=True), 1):
+    views = await observe_all(nodes)
+    first = 1 + max(view.epoch for view in views)
+    for number, (client, view) in enumerate(zip(nodes, views, strict=True), first):
         if len(view.nodes) == 1 and view.epoch == 0 and view.myself.epoch == 0:
             await call(client, "CLUSTER", "SET-CONFIG-EPOCH", number)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.cluster import ClusterView, NodeId, Shard, greet, observe_cluster
+from cachestead.engine.cluster import ClusterView, NodeId, Shard, greet, is_promotable, observe_cluster
 from cachestead.engine.connection import Client, address_of, call
 from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.failover import Takeover
@@ -24,6 +24,8 @@ from cachestead.engine.polling import until
 
 POLL_SECONDS = 0.005
 KNOWN_SECONDS = 1.0
+GONE_SECONDS = 0.5
+"""A replica that has not answered for this long is lost too."""
 ASK_AGAIN_SECONDS = 5.0
 """An engine gives up a planned switch after this long."""
 FAR_BEHIND = 1024 * 1024
@@ -76,7 +78,7 @@ async def fail_over(lost: LostMaster, seconds: float = 15.0, *, without_vote: bo
 
     One that took over by itself meanwhile is fine. `without_vote` is for a cluster that lost most of its masters
     and nothing else: a node takes the slots unasked, and if the lost ones still live somewhere, their writes since
-    are lost. Raises `FailoverFailed`.
+    are lost. Raises `FailoverFailed`; `EngineUnreachable` if the replica is lost too.
     """
     began = time.monotonic()
     seen = await _observe_candidates(lost)
@@ -86,7 +88,13 @@ async def fail_over(lost: LostMaster, seconds: float = 15.0, *, without_vote: bo
             await until(lambda: _not_known_as_replica(winner.client, lost.voters), KNOWN_SECONDS, FailoverFailed)
         await call(winner.client, "CLUSTER", "FAILOVER", "TAKEOVER" if without_vote else "FORCE")
     voters = () if without_vote else lost.voters
-    await until(lambda: _not_master_yet(winner, voters), seconds, FailoverFailed, pause=POLL_SECONDS)
+    await until(
+        lambda: _not_master_yet(winner, voters),
+        seconds,
+        FailoverFailed,
+        pause=POLL_SECONDS,
+        lost_seconds=GONE_SECONDS,
+    )
     return Takeover(NodeAddress(*address_of(winner.client)), time.monotonic() - began)
 
 
@@ -147,20 +155,15 @@ async def _observe_candidates(lost: LostMaster) -> list[_Seen]:
 
 
 async def _observe_candidate(candidate: Candidate) -> _Seen:
-    view, facts, kept_out = await asyncio.gather(
+    view, facts, promotable = await asyncio.gather(
         observe_cluster(candidate.client),
         observe_node(candidate.client),
-        _is_kept_out(candidate.client),
+        is_promotable(candidate.client),
     )
     standing = Standing(
-        view.me, promotable=not kept_out and not facts.loading, priority=candidate.priority, offset=facts.offset
+        view.me, promotable=promotable and not facts.loading, priority=candidate.priority, offset=facts.offset
     )
     return _Seen(candidate.client, view, standing)
-
-
-async def _is_kept_out(client: Client) -> bool:
-    answer = await call(client, "CONFIG GET", "cluster-slave-no-failover")
-    return "yes" in (answer.values() if isinstance(answer, dict) else answer)
 
 
 def _owner_among(seen: Sequence[_Seen]) -> _Seen | None:

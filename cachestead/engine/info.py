@@ -52,6 +52,8 @@ class NodeFacts:
     loading: bool
     master: NodeAddress | None
     master_link_up: bool
+    was_in_sync: bool
+    """Whether it had its master's data at any time since it was started."""
     sync_in_progress: bool
     replicas: tuple[ReplicaLink, ...]
     offset: int
@@ -108,6 +110,8 @@ def read_facts(info: Facts) -> NodeFacts:
         loading=bool(info.get("loading", 0)),
         master=_master(info),
         master_link_up=info.get("master_link_status") == "up",
+        was_in_sync=info.get("master_link_status") == "up"
+        or int(info.get("master_link_down_since_seconds", -1)) >= 0,
         sync_in_progress=bool(info.get("master_sync_in_progress", 0)),
         replicas=_replicas(info),
         offset=_offset(info),

@@ -6,7 +6,9 @@ nothing is written back by the engine.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cachestead.engine.acl import REPLICA, TENANT, NodeUsers, set_user_arguments
 from cachestead.engine.catalogue import Engine
@@ -24,6 +26,31 @@ async def set_directives(client: Client, directives: Mapping[str, str]) -> None:
     """The engine's own directives are in force."""
     for name, value in directives.items():
         await call(client, "CONFIG SET", name, value)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a flavor decides for a node."""
+
+    maxmemory: int
+    """Bytes."""
+    maxclients: int
+    persistent: bool
+    """Whether there is an append-only file."""
+
+
+async def set_limits(client: Client, limits: Limits, parameters: Mapping[str, str], engine: Engine) -> None:
+    """The limits are in force; a parameter of the same name goes before them."""
+    directives = {
+        "maxmemory": str(limits.maxmemory),
+        "appendonly": "yes" if limits.persistent else "no",
+        **directives_of(parameters, engine, limits.maxmemory),
+    }
+    await set_directives(client, directives)
+    if "maxclients" not in parameters:
+        # A machine that cannot have as many open files says no; the configuration file would get fewer, too.
+        with contextlib.suppress(EngineRefused):
+            await set_directives(client, {"maxclients": str(limits.maxclients)})
 
 
 async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:

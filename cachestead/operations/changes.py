@@ -29,12 +29,17 @@ class Change:
 
 async def change(tx: Tx, service: Service, caller: Caller, instance: Instance, wanted: Change) -> Job:
     """Take the lock on the instance and save the job of the change. Raises the code of what is running."""
-    if instance.task is not None:
-        raise busy_error(instance)
-    now = service.now()
-    after = replace(advance(instance, wanted.event, now), task=wanted.workflow.lock)
-    if not await store.take_instance(tx, instance, after):
-        raise busy_error(instance)
-    job = new_job(wanted.workflow, after, caller, now, wanted.params, wanted.details)
+    after = await take_for(tx, service, instance, wanted)
+    job = new_job(wanted.workflow, after, caller, service.now(), wanted.params, wanted.details)
     await job_store.add_job(tx, job)
     return job
+
+
+async def take_for(tx: Tx, service: Service, instance: Instance, wanted: Change) -> Instance:
+    """Take the lock on the instance; its job is the caller's to save. Raises the code of what is running."""
+    if instance.task is not None:
+        raise busy_error(instance)
+    after = replace(advance(instance, wanted.event, service.now()), task=wanted.workflow.lock)
+    if not await store.take_instance(tx, instance, after):
+        raise busy_error(instance)
+    return after

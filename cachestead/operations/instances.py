@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cachestead import errors
 from cachestead.domain import rules
 from cachestead.domain.instances import Event, Instance, State
+from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import (
     CheckedOrder,
     Headroom,
@@ -29,6 +30,7 @@ from cachestead.domain.orders import (
 )
 from cachestead.domain.sizes import MiB
 from cachestead.identity.callers import Caller
+from cachestead.operations.addresses import free_addresses, take
 from cachestead.operations.changes import Change, change
 from cachestead.operations.jobs import new_job
 from cachestead.operations.service import Service
@@ -41,9 +43,6 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
-
-_STRANGERS = 512
-"""Addresses that others may hold before a search for free ones is given up."""
 
 
 async def create_instances(service: Service, caller: Caller, order: Order) -> list[Instance]:
@@ -92,35 +91,20 @@ async def _choose_addresses(
 ) -> list[tuple[str, ...]]:
     """A set of free addresses for each instance; the instance's own comes last in its set."""
     taken = await networks.list_taken_addresses(tx)
-    wanted = checked.order.private_ip
-    if wanted is not None and wanted != "":
-        wanted = str(ipaddress.ip_address(wanted))
-        if wanted in taken or not service.is_address_free(wanted, checked.port):
-            raise errors.InvalidParameter("private_ip: in use", name="private_ip")
-        taken.add(wanted)
-    free = _free_addresses(service, network.cidr, taken, checked.port)
-    size = checked.addresses_per_instance
-    sets: list[tuple[str, ...]] = []
-    try:
-        for _ in range(checked.order.count):
-            own = (wanted,) if wanted else ()
-            sets.append((*(next(free) for _ in range(size - len(own))), *own))
-    except RuntimeError as exhausted:  # a StopIteration inside the generator expression
-        raise errors.AddressesExhausted(f"subnet_id: {network.cidr} has no room for that many") from exhausted
-    return sets
+    own: tuple[str, ...] = ()
+    if checked.order.private_ip:
+        own = (_own_address(service, checked, taken),)
+        taken.update(own)
+    free = free_addresses(service, network, taken, checked.port)
+    size = checked.addresses_per_instance - len(own)
+    return [(*take(free, size, network), *own) for _ in range(checked.order.count)]
 
 
-def _free_addresses(service: Service, cidr: str, taken: set[str], port: int) -> Iterator[str]:
-    strangers = 0
-    for host in ipaddress.ip_network(cidr).hosts():
-        address = str(host)
-        if address in taken:
-            continue
-        if service.is_address_free(address, port):
-            yield address
-        elif (strangers := strangers + 1) >= _STRANGERS:
-            # Somebody listens on this port of every address; the rest of the network would tell nothing else.
-            return
+def _own_address(service: Service, checked: CheckedOrder, taken: set[str]) -> str:
+    wanted = str(ipaddress.ip_address(checked.order.private_ip or ""))
+    if wanted in taken or not service.is_address_free(wanted, checked.port):
+        raise errors.InvalidParameter("private_ip: in use", name="private_ip")
+    return wanted
 
 
 async def delete_instance(service: Service, caller: Caller, instance_id: str) -> None:
@@ -213,6 +197,9 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         if edited != instance:
             edited = replace(edited, updated_at=service.now())
             await store.save_instance(tx, edited)
+            if (edited.maintain_begin, edited.maintain_end) != (instance.maintain_begin, instance.maintain_end):
+                opens = next_opening(edited.maintain_begin, edited.maintain_end, service.now())
+                await job_store.move_waiting(tx, instance_id, opens)
         wanted = _change_of(instance, edit)
         if wanted is not None:
             await change(tx, service, caller, edited, wanted)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -55,11 +56,18 @@ async def get_job(service: Service, caller: Caller, job_id: str, instance_id: st
 
 
 async def delete_task(service: Service, caller: Caller, task_id: str, instance_id: str | None = None) -> None:
-    """Take a finished task off the list. Raises `JobNotFound`, or `TaskNotFinished` while it runs."""
+    """Take a task off the list. Raises `JobNotFound`, or `TaskNotFinished` while it runs.
+
+    One that waits for its maintenance window is called off thereby.
+    """
     async with service.database.writing() as tx:
         task = await store.find_task(tx, caller.project, task_id)
         if task is None or instance_id not in (None, task.instance_id):
             raise errors.JobNotFound(f"task {task_id}")
-        if not task.status.is_final:
+        if task.due_at is not None:
+            now = service.now()
+            off = replace(task, status=JobStatus.FAIL, fail_reason="called off", due_at=None)
+            await store.save_job(tx, replace(off, updated_at=now, ended_at=now))
+        elif not task.status.is_final:
             raise errors.TaskNotFinished(f"task {task_id} is {task.task_status}")
         await store.hide_task(tx, task_id)

@@ -1,21 +1,25 @@
 """Keeps instances healthy and their records true.
 
-A node that ends unasked is seen at once: a lost master is replaced through Sentinel, everything else is started
-again. A pass every few seconds looks at every instance all the same, for what was missed while nobody looked.
-Never touches an instance that a workflow holds.
+A node that ends unasked is seen at once: a lost master is replaced, through Sentinel or by its cluster's vote,
+and everything else is started again. A pass every few seconds looks at every instance all the same, for what was
+missed while nobody looked. Never touches an instance that a workflow holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 
 import structlog
 
-from cachestead.domain.instances import Event, Instance, State, advance
+from cachestead.domain.healing import Truth
+from cachestead.domain.instances import Event, Instance, Mode, State, advance
+from cachestead.domain.shards import shards_of
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.errors import EngineError, FailoverFailed
-from cachestead.reconcilers.repair import Repair, Truth
+from cachestead.reconcilers.cluster_repair import ClusterRepair
+from cachestead.reconcilers.repair import Repair
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import Machinery, has_standby
@@ -34,7 +38,7 @@ class Health:
         self._machinery = machinery
         self._ensure_sentinel = ensure_sentinel
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._with_standby: frozenset[str] = frozenset()
+        self._replaceable: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run_pass(self) -> None:
@@ -42,7 +46,7 @@ class Health:
         moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
             found = [one async for one in store.each_instance(tx, _HEALED) if _is_free(one)]
-        self._with_standby = frozenset(node.id for one in found if has_standby(one) for node in one.nodes)
+        self._replaceable = frozenset(node for one in found for node in _with_copies(one))
         sightings = await self._sightings()
         masters = await self._masters()
         seen = await asyncio.gather(*(self._look_at(one, sightings, masters.get(one.id), moment) for one in found))
@@ -70,7 +74,7 @@ class Health:
         while True:
             await asyncio.sleep(_FROZEN_LOOK_SECONDS)
             frozen = [one.id for one in (await self._sightings()).values() if one.frozen]
-            since = {node: since.get(node, loop.time()) for node in frozen if node in self._with_standby}
+            since = {node: since.get(node, loop.time()) for node in frozen if node in self._replaceable}
             for node in [node for node, began in since.items() if loop.time() - began >= limit]:
                 del since[node]
                 log.warning("node is frozen and will be ended", node=node)
@@ -120,42 +124,59 @@ class Health:
             async with self._machinery.database.reading() as tx:
                 instance = await store.find_any_instance(tx, instance_id)
             if instance and _is_free(instance):
-                await self._repair(instance, await self._sightings(), await self._find_master(instance))
+                watched = await self._find_master(instance)
+                await self._repair(instance, await self._sightings(), watched, patient=True)
 
     async def _repair(
-        self, instance: Instance, sightings: Mapping[str, NodeSighting], watched: NodeAddress | None
+        self,
+        instance: Instance,
+        sightings: Mapping[str, NodeSighting],
+        watched: NodeAddress | None,
+        *,
+        patient: bool = False,
     ) -> Truth | None:
-        async def save(truth: Truth) -> None:
-            await self._save(instance, truth)
+        """Heal and save. `patient` where nobody else waits for the end of it."""
+        saved = instance
 
-        repair = Repair(self._machinery, instance, sightings, watched, save)
+        async def save(truth: Truth) -> None:
+            nonlocal saved
+            saved = await self._save(saved, truth)
+
         try:
-            truth = await repair.run()
+            if instance.mode is Mode.CLUSTER:
+                truth = await ClusterRepair(self._machinery, instance, sightings, save, patient).run()
+            else:
+                truth = await Repair(self._machinery, instance, sightings, watched, save).run()
         except (FailoverFailed, NodeNotStarted) as error:
             log.warning("healing failed", instance=instance.id, reason=str(error))
-            truth = Truth(instance.nodes, serving=False)
+            truth = Truth(saved.nodes, serving=False)
         except EngineError as error:
             # Something changed while we looked: what is true is for the next look to say.
             log.info("healing interrupted", instance=instance.id, reason=str(error))
             return None
-        await self._save(instance, truth)
+        await save(truth)
         return truth
 
-    async def _save(self, before: Instance, truth: Truth) -> None:
+    async def _save(self, before: Instance, truth: Truth) -> Instance:
+        """The record says what is true, unless somebody has taken the instance; as it is saved now."""
         changed = [new for old, new in zip(before.nodes, truth.nodes, strict=True) if old != new]
         wanted = State.RUNNING if truth.serving else State.ERROR
         if not changed and before.state is wanted:
-            return
+            return before
         async with self._machinery.database.writing() as tx:
             now = await store.lock_any_instance(tx, before.id)
             if not _is_free(now):
-                return
+                return before
+            recorded = {node.id: node for node in now.nodes}
             for node in changed:
-                await store.save_node(tx, node)
+                # What callers may change of a node meanwhile is theirs.
+                if recorded_node := recorded.get(node.id):
+                    await store.save_node(tx, replace(recorded_node, role=node.role, active=node.active))
             if now.state is not wanted:
                 event = Event.FAULT_GONE if truth.serving else Event.FAULT_SEEN
                 await store.take_instance(tx, now, advance(now, event, self._machinery.now()))
                 log.warning("instance changed state", instance=now.id, state=wanted.value)
+        return replace(before, state=wanted, nodes=truth.nodes)
 
     async def _sightings(self) -> dict[str, NodeSighting]:
         return {one.id: one for one in await self._machinery.runtime.observe_nodes()}
@@ -180,3 +201,8 @@ class Health:
 def _is_free(instance: Instance) -> bool:
     """Whether no workflow holds the instance, and there is something to look at."""
     return instance.state in _HEALED and instance.task is None and bool(instance.nodes)
+
+
+def _with_copies(instance: Instance) -> list[str]:
+    """Ids of the nodes whose data another node has too."""
+    return [node.id for shard in shards_of(instance) if shard.replicas for node in shard.nodes]

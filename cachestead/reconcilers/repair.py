@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from cachestead.domain.healing import Healing, NodeSeen, plan_healing
+from cachestead.domain.healing import Healing, NodeSeen, Truth, plan_healing
 from cachestead.domain.instances import Instance, Node, Role
 from cachestead.domain.shards import master_of, replicas_of
 from cachestead.domain.sizes import MiB
@@ -38,19 +38,11 @@ from cachestead.workflows.machinery import (
 log = structlog.get_logger()
 
 Facts = Mapping[str, NodeFacts | None]
+Tell = Callable[[Truth], Awaitable[None]]
+"""Is told what is true as soon as it is, before nodes are rebuilt."""
 _SYNC_SECONDS = 10.0
 _TAKEOVER_SECONDS = 2.5
 """How long Sentinels may take once they are asked; they need a fraction of it, unless they know no replica."""
-
-
-@dataclass(frozen=True)
-class Truth:
-    """An instance as it is now."""
-
-    nodes: tuple[Node, ...]
-    serving: bool
-    used_memory: MiB | None = None
-    """None if its master did not answer."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +54,7 @@ class Repair:
     sightings: Mapping[str, NodeSighting]
     watched: NodeAddress | None
     """The master by the Sentinels' word; None if they do not know the instance."""
-    tell: Callable[[Truth], Awaitable[None]]
-    """Told what is true as soon as it is, before nodes are rebuilt."""
+    tell: Tell
 
     async def run(self) -> Truth:
         """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""

@@ -236,6 +236,11 @@ async def add_nodes(tx: Tx, added: Sequence[Node]) -> None:
     await tx.execute(insert(nodes), [_node_row(node) for node in added])
 
 
+async def save_promised_memory(tx: Tx, instance_id: str, promised: MiB) -> None:
+    """What all nodes of the instance may take of the machine."""
+    await tx.execute(update(instances).where(instances.c.id == instance_id).values(memory_mb=promised))
+
+
 async def remove_node(tx: Tx, node: str) -> None:
     """The node is on record no more."""
     await tx.execute(delete(nodes).where(nodes.c.id == node))

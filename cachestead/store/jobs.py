@@ -57,6 +57,26 @@ async def list_any_unfinished(tx: Tx) -> list[Job]:
     return [_job(row) for row in (await tx.execute(query)).mappings()]
 
 
+async def list_any_due(tx: Tx, now: datetime) -> list[Job]:
+    """Jobs that wait for a maintenance window whose time has come, oldest first."""
+    query = select(jobs).where(jobs.c.status.in_(_UNFINISHED), jobs.c.due_at <= to_ms(now))
+    return [_job(row) for row in (await tx.execute(query.order_by(jobs.c.created_at, jobs.c.id))).mappings()]
+
+
+async def move_waiting(tx: Tx, instance_id: str, due: datetime) -> None:
+    """The instance's jobs that wait for its maintenance window are due at another time."""
+    waiting = (jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.due_at.is_not(None))
+    await tx.execute(update(jobs).where(*waiting).values(due_at=to_ms(due)))
+
+
+async def has_waiting(tx: Tx, instance_id: str) -> bool:
+    """Whether a job of the instance waits for its maintenance window."""
+    query = select(jobs.c.id).where(
+        jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.due_at.is_not(None)
+    )
+    return (await tx.execute(query)).first() is not None
+
+
 async def list_tasks(
     tx: Tx, project_id: str, wanted: TaskFilter, *, offset: int, limit: int
 ) -> tuple[int, list[Job]]:
@@ -105,6 +125,7 @@ def _row(job: Job) -> dict[str, Any]:
         "task": job.task,
         "status": job.status.value,
         "step": job.step,
+        "step_detail": job.step_detail,
         "progress": job.progress,
         "params": job.params,
         "details": job.details,
@@ -128,6 +149,7 @@ def _job(row: Any) -> Job:
         task=row["task"],
         status=JobStatus(row["status"]),
         step=row["step"],
+        step_detail=row["step_detail"],
         progress=row["progress"],
         params=row["params"],
         details=row["details"],

@@ -48,6 +48,11 @@ async def list_addresses_of(tx: Tx, owner: str) -> list[str]:
     return list((await tx.scalars(query)).all())
 
 
+async def remove_address(tx: Tx, address: str) -> None:
+    """The address is free."""
+    await tx.execute(delete(addresses).where(addresses.c.address == address))
+
+
 async def remove_addresses_of(tx: Tx, owner: str) -> None:
     """The owner has no addresses any more."""
     await tx.execute(delete(addresses).where(addresses.c.owner == owner))

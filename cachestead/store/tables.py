@@ -179,6 +179,7 @@ jobs = Table(
     Column("task", String(64), comment="name in the background task list; null: not listed"),
     Column("status", String(16), nullable=False),
     Column("step", String(64)),
+    Column("step_detail", Text),
     Column("progress", Integer, nullable=False, default=0),
     Column("params", JSON, nullable=False, comment="no secret in clear"),
     Column("details", JSON, nullable=False),

@@ -6,6 +6,13 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
+from cachestead.workflows.resize_instance import (
+    ADD_REPLICAS,
+    ADD_SHARDS,
+    CHANGE_CAPACITY,
+    REMOVE_REPLICAS,
+    REMOVE_SHARDS,
+)
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -18,6 +25,11 @@ ALL = (
     FLUSH_INSTANCE,
     CHANGE_PASSWORD,
     CHANGE_PORT,
+    CHANGE_CAPACITY,
+    ADD_REPLICAS,
+    REMOVE_REPLICAS,
+    ADD_SHARDS,
+    REMOVE_SHARDS,
     SET_PRIORITY,
     LEAVE_DOMAIN_NAME,
     SWITCH_MASTER,

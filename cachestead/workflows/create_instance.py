@@ -40,8 +40,8 @@ def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     return replace(advance(instance, Event.CREATED, at), launched_at=at, nodes=nodes)
 
 
-def _fail(instance: Instance, reason: str, at: datetime) -> Instance:
-    return replace(advance(instance, Event.CREATION_FAILED, at), fail_reason=reason)
+def _fail(instance: Instance, job: Job, at: datetime) -> Instance:
+    return replace(advance(instance, Event.CREATION_FAILED, at), fail_reason=job.fail_reason)
 
 
 CREATE_INSTANCE = Workflow(

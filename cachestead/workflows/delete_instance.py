@@ -20,8 +20,8 @@ def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     return replace(advance(instance, Event.DELETED, at), secrets="", nodes=())
 
 
-def _fail(instance: Instance, reason: str, at: datetime) -> Instance:
-    return replace(instance, fail_reason=reason, updated_at=at)
+def _fail(instance: Instance, job: Job, at: datetime) -> Instance:
+    return replace(instance, fail_reason=job.fail_reason, updated_at=at)
 
 
 DELETE_INSTANCE = Workflow(

@@ -55,8 +55,8 @@ def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     return replace(advance(instance, Event.CHANGE_DONE, at), nodes=nodes, fail_reason=None)
 
 
-def _fail(instance: Instance, reason: str, at: datetime) -> Instance:
-    return replace(advance(instance, Event.CHANGE_FAILED, at), fail_reason=reason)
+def _fail(instance: Instance, job: Job, at: datetime) -> Instance:
+    return replace(advance(instance, Event.CHANGE_FAILED, at), fail_reason=job.fail_reason)
 
 
 _AFTER_START = (Step(await_replication), Step(open_endpoint), Step(watch_instance), Step(verify))

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from cachestead.domain.instances import Instance
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
+from cachestead.store import networks
 from cachestead.store.database import Database, Tx
 from cachestead.workflows.machinery import Machinery
 from cachestead.workflows.workflow import Step, StepContext, Workflow
@@ -179,7 +181,8 @@ class Runner:
         ctx, workflow = await self._context(job_id)
         step = workflow.steps[index]
         progress = index * 100 // len(workflow.steps)
-        await self._save_job(replace(ctx.job, step=step.name, progress=progress, updated_at=self._machinery.now()))
+        begun = replace(ctx.job, step=step.name, progress=max(progress, ctx.job.progress), step_detail=None)
+        await self._save_job(replace(begun, updated_at=self._machinery.now()))
         log.debug("step", job=job_id, step=step.name, instance=ctx.instance.id)
         try:
             await step.run(ctx)
@@ -206,7 +209,8 @@ class Runner:
             now = self._machinery.now()
             after = replace(workflow.succeed(instance, job, now), task=None, updated_at=now)
             await self._save_end(tx, instance, after)
-            done = replace(job, status=JobStatus.SUCCESS, progress=100, step=None, updated_at=now, ended_at=now)
+            ended = replace(job, progress=100, step=None, step_detail=None, updated_at=now, ended_at=now)
+            done = replace(ended, status=JobStatus.SUCCESS)
             await job_store.save_job(tx, done)
         log.info("job done", job=job_id, kind=job.kind, instance=instance.id, state=after.state)
 
@@ -216,23 +220,37 @@ class Runner:
             if job.status.is_final:
                 return
             now = self._machinery.now()
-            after = replace(workflow.fail(instance, reason, now), task=None, updated_at=now)
-            await self._save_end(tx, instance, after)
             failed = replace(job, status=JobStatus.FAIL, fail_reason=reason, updated_at=now, ended_at=now)
+            after = replace(workflow.fail(instance, failed, now), task=None, updated_at=now)
+            await self._save_end(tx, instance, after)
             await job_store.save_job(tx, failed)
         log.warning("job failed", job=job_id, kind=job.kind, instance=instance.id, reason=reason)
 
-    @staticmethod
-    async def _save_end(tx: Tx, before: Instance, after: Instance) -> None:
+    async def _save_end(self, tx: Tx, before: Instance, after: Instance) -> None:
+        """The instance as its workflow leaves it. Nodes that are not among its own any more take their address."""
         await instance_store.save_instance(tx, after)
-        for old, new in zip(before.nodes, after.nodes, strict=False):
-            if old != new:
-                await instance_store.save_node(tx, new)
+        kept = {node.id: node for node in after.nodes}
+        for node in before.nodes:
+            if node.id not in kept:
+                await instance_store.remove_node(tx, node.id)
+                await networks.remove_address(tx, node.address)
+            elif kept[node.id] != node:
+                await instance_store.save_node(tx, kept[node.id])
+        flavor = self._machinery.flavors.get(after.spec_code, after.capacity_gb)
+        await instance_store.save_promised_memory(tx, after.id, flavor.promised_memory)
 
     async def _context(self, job_id: str) -> tuple[StepContext, Workflow]:
         async with self._database.reading() as tx:
             job, instance, workflow = await self._load(tx, job_id, instance_store.find_any_instance)
-        return StepContext(self._machinery, instance, job), workflow
+        return StepContext(self._machinery, instance, job, partial(self._report, job_id)), workflow
+
+    async def _report(self, job_id: str, progress: int, sentence: str) -> None:
+        async with self._database.writing() as tx:
+            job = await job_store.find_any_job(tx, job_id)
+            if job is not None and not job.status.is_final:
+                now = self._machinery.now()
+                told = replace(job, progress=max(progress, job.progress), step_detail=sentence, updated_at=now)
+                await job_store.save_job(tx, told)
 
     async def _load(
         self, tx: Tx, job_id: str, read: Callable[[Tx, str], Awaitable[Instance | None]]

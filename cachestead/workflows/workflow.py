@@ -14,6 +14,8 @@ from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
 from cachestead.workflows.machinery import Machinery
 
+Report = Callable[[int, str], Awaitable[None]]
+
 
 @dataclass(frozen=True)
 class StepContext:
@@ -22,6 +24,8 @@ class StepContext:
     machinery: Machinery
     instance: Instance
     job: Job
+    report: Report
+    """Tells callers how far a long step is: percent of the whole job, and a sentence."""
 
 
 StepFunction = Callable[[StepContext], Awaitable[None]]
@@ -50,8 +54,8 @@ class Workflow:
     steps: tuple[Step, ...]
     succeed: Callable[[Instance, Job, datetime], Instance]
     """The instance after all steps."""
-    fail: Callable[[Instance, str, datetime], Instance]
-    """The instance after a failure, its steps undone."""
+    fail: Callable[[Instance, Job, datetime], Instance]
+    """The instance after a failure, its steps undone; the job says why."""
     task: str | None = None
     """Its name in the background task list; None is not listed."""
     lock: str | None = None
@@ -63,6 +67,6 @@ def change_done(instance: Instance, _job: Job, at: datetime) -> Instance:
     return advance(instance, Event.CHANGE_DONE, at)
 
 
-def change_failed(instance: Instance, _reason: str, at: datetime) -> Instance:
+def change_failed(instance: Instance, _job: Job, at: datetime) -> Instance:
     """The same where it failed and was undone; the job says why."""
     return advance(instance, Event.CHANGE_FAILED, at)

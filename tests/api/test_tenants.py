@@ -135,6 +135,7 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("PUT", f"{one}/password", {"old_password": PASSWORD, "new_password": "Stolen123!"}),
         ("POST", f"{one}/password/reset", {"new_password": "Stolen123!"}),
         ("POST", f"{one}/password/reset", {"no_password_access": True}),
+        ("POST", f"{one}/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
         ("POST", f"{one}/swap", None),
         ("GET", f"{one}/logical-nodes", None),
         ("GET", one.replace("instances", "instance") + "/groups", None),

@@ -6,30 +6,25 @@ instance notices nothing at all.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import redis
+from crashes import ANSWERED, Crash, settled
 from installation import HA, PASSWORD, SINGLE, Installation, client_of, eventually
-from witnesses import Writer, assert_nothing_is_left_over, running_nodes
+from witnesses import Writer, agreed, assert_nothing_is_left_over, running_nodes
 
 from cachestead.engine.catalogue import find_engines
 from cachestead.settings import EngineSettings
 
 OTHER_PASSWORD = "An0ther-word"
-ANSWERED = "answered"
-"""The moment when the request was answered, instead of the name of a step."""
 
 
 @pytest.fixture(scope="module")
@@ -53,66 +48,14 @@ def undisturbed(neighbour: Writer, installation: Installation) -> Iterator[None]
         installation.start()
     neighbour.wait_for_writes()
     assert neighbour.failures == []
+    eventually(lambda: agreed(installation, neighbour.instance))
     assert_nothing_is_left_over(installation)
-
-
-@dataclass
-class Crash:
-    """Kills the service at a moment of a change, and starts it again."""
-
-    installation: Installation
-
-    def during(self, ask: Callable[[httpx.Client], httpx.Response], moment: str) -> httpx.Response | None:
-        """Ask, kill at the moment, start again; the answer if there was one before the end."""
-        answers: list[httpx.Response] = []
-
-        def request() -> None:
-            with contextlib.suppress(httpx.HTTPError):
-                answers.append(ask(api))
-
-        with self.installation.http() as api, (self.installation.folder / "service.log").open() as log:
-            log.seek(0, 2)
-            thread = threading.Thread(target=request)
-            thread.start()
-            if moment == ANSWERED:
-                thread.join(30)
-            else:
-                _await_step(log, moment)
-            self.installation.kill()
-            thread.join(30)
-        self.installation.start()
-        return answers[0] if answers else None
-
-
-def _await_step(log: Any, step: str) -> None:
-    deadline, line = time.monotonic() + 30, ""
-    while time.monotonic() < deadline:
-        line += log.readline()
-        if not line.endswith("\n"):
-            time.sleep(0.0005)
-            continue
-        if '"event": "step"' in line and json.loads(line)["step"] == step:
-            return
-        line = ""
-    raise AssertionError(f"step {step} was not reached")
 
 
 @pytest.fixture
 def crash(installation: Installation) -> Crash:
     """The means to kill the service."""
     return Crash(installation)
-
-
-def settled(installation: Installation, instance_id: str) -> dict[str, Any] | None:
-    """The instance once nothing is being done to it any more; None if it is gone."""
-    seen: list[dict[str, Any] | None] = []
-
-    def look() -> bool:
-        seen[:] = [installation.show(instance_id)]
-        return seen[0] is None or (seen[0]["status"] in ("RUNNING", "CREATEFAILED") and not seen[0]["task"])
-
-    eventually(look, 60)
-    return seen[0]
 
 
 def assert_serves(instance: dict[str, Any] | None, password: str | None = PASSWORD) -> None:
@@ -227,7 +170,7 @@ def test_an_instance_is_restarted_although_the_service_is_killed(
     assert not {*before.values()} & {*after.values()}, "every node is a new process"
 
 
-@pytest.mark.parametrize("moment", [ANSWERED, "flush_master"])
+@pytest.mark.parametrize("moment", [ANSWERED, "flush_masters"])
 def test_an_instance_is_flushed_although_the_service_is_killed(
     installation: Installation, crash: Crash, changed: dict[str, Any], moment: str
 ):

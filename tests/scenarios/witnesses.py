@@ -1,4 +1,8 @@
-"""Who watches while things break: a client that never stops writing, and a look at what is left on the machine."""
+"""Who watches while things break: clients that never stop writing, and looks at what is there when it is over.
+
+The looks ask three witnesses who must say the same: the API, every node, and whoever decides who is master (the
+Sentinels, or the cluster itself). A fourth look is at the machine, for what is left over.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,31 @@ import contextlib
 import ipaddress
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 import redis
-from installation import PASSWORD, Installation, client_of
+from installation import PASSWORD, Installation, client_of, eventually
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
-from sqlalchemy import create_engine, make_url, select
+from sqlalchemy import Connection, create_engine, make_url, select
 
 from cachestead.domain.instances import State
-from cachestead.store.tables import addresses, instances, nodes
+from cachestead.domain.slots import even_slots, key_in
+from cachestead.engine.acl import ADMIN
+from cachestead.engine.cluster import ClusterView, disagreement, read_view
+from cachestead.identity.secrets import Vault
+from cachestead.settings import FailoverSettings
+from cachestead.store.tables import addresses, facts, instances, nodes
 
 COUNTER = "counter"
+LAST_MOMENT = 50
+"""Acknowledged writes that may be lost with a master: what a replica lags behind on a busy machine."""
 
 
 @dataclass
@@ -32,11 +46,14 @@ class Writer:
 
     instance: dict[str, Any]
     password: str | None = PASSWORD
+    key: str = COUNTER
     acknowledged: int = 0
     """The last count that the server answered with."""
     failures: list[str] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     """Seconds from the last write that was accepted to the next one, where writes failed in between."""
+    lost: list[int] = field(default_factory=list)
+    """How many acknowledged writes were gone after each gap."""
 
     def __enter__(self) -> Self:
         self._going = True
@@ -51,25 +68,34 @@ class Writer:
 
     def _write(self) -> None:
         failing, accepted_at = False, time.monotonic()
-        # redis-py would try again by itself, and nobody would know.
-        patience = {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
-        client = client_of(self.instance, self.password, **patience)
+        client: redis.Redis | RedisCluster | None = None
         while self._going:
             try:
-                self.acknowledged = client.incr(COUNTER)
-            except redis.RedisError as error:
+                client = client or self._connect()
+                count = client.incr(self.key)
+            except (redis.RedisError, RedisClusterException) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 failing = True
-                with contextlib.suppress(redis.RedisError):
-                    client.close()
+                _close(client)
+                client = None
                 time.sleep(0.002)
                 continue
             if failing:
                 self.gaps.append(time.monotonic() - accepted_at)
+                self.lost.append(max(0, self.acknowledged + 1 - count))
                 failing = False
+            self.acknowledged = count
             accepted_at = time.monotonic()
             time.sleep(0.001)
-        client.close()
+        _close(client)
+
+    def _connect(self) -> redis.Redis | RedisCluster:
+        # redis-py would try again by itself, and nobody would know.
+        patience = {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
+        if self.instance["cache_mode"] != "cluster":
+            return client_of(self.instance, self.password, **patience)
+        known = [ClusterNode(address, self.instance["port"]) for address in self.instance["ip"].split(",")]
+        return RedisCluster(startup_nodes=known, password=self.password, decode_responses=True, **patience)
 
     def wait_for_writes(self, seconds: float = 30.0) -> int:
         """A write was accepted after this call; the count it had."""
@@ -80,17 +106,155 @@ class Writer:
         return self.acknowledged
 
 
+def _close(client: redis.Redis | RedisCluster | None) -> None:
+    with contextlib.suppress(redis.RedisError):
+        if client is not None:
+            client.close()
+
+
+class ClusterWriter:
+    """A writer for each shard of a cluster: each counts up a key of its own, whatever happens to the others."""
+
+    def __init__(self, instance: dict[str, Any], shards: int) -> None:
+        self.shards = [Writer(instance, key=key_in(slots, COUNTER)) for slots in even_slots(shards)]
+
+    def __enter__(self) -> Self:
+        for writer in self.shards:
+            writer.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self.shards:
+            writer._going = False
+        for writer in self.shards:
+            writer.__exit__()
+
+    @property
+    def failures(self) -> list[str]:
+        return [failure for writer in self.shards for failure in writer.failures]
+
+    @property
+    def gaps(self) -> list[float]:
+        return [gap for writer in self.shards for gap in writer.gaps]
+
+    @property
+    def lost(self) -> list[int]:
+        return [lost for writer in self.shards for lost in writer.lost]
+
+    def wait_for_writes(self) -> list[int]:
+        """A write to each shard was accepted after this call."""
+        return [writer.wait_for_writes() for writer in self.shards]
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """A node of an instance, as all three witnesses have it."""
+
+    address: str
+    group: str
+    """Name of its shard."""
+    role: str
+    """As INFO has it."""
+    pid: int
+
+
+def agreed(installation: Installation, instance: dict[str, Any]) -> list[NodeSeen]:
+    """The instance's nodes, masters first: RUNNING, each replica in step with its master, by every witness' word."""
+    instance_id, port = instance["instance_id"], instance["port"]
+    shown = installation.show(instance_id)
+    assert shown is not None
+    assert shown["status"] == "RUNNING"
+    groups = groups_of(installation, instance_id)
+    pids = installation.node_pids(instance_id)
+    nodes = [
+        NodeSeen(one["replication_ip"], name, one["replication_role"], pids[one["replication_ip"]])
+        for name, members in groups.items()
+        for one in members
+    ]
+    assert {one["status"] for members in groups.values() for one in members} == {"Active"}, groups
+    for node in nodes:
+        master = next(one for one in nodes if (one.group, one.role) == (node.group, "master"))
+        _assert_says_so(node, master, port)
+    if shown["cache_mode"] == "ha":
+        assert masters_by_sentinel(installation, instance_id) == {nodes[0].address}, "the Sentinels agree"
+    if shown["cache_mode"] == "cluster":
+        _assert_one_cluster([view_of(node.address, port) for node in nodes], nodes)
+    return sorted(nodes, key=lambda node: node.role != "master")
+
+
+def groups_of(installation: Installation, instance_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Members of each shard by its name, as the API has them."""
+    with installation.http() as api:
+        answer = api.get(f"/instance/{instance_id}/groups")
+    assert answer.status_code == 200, answer.text
+    return {one["group_name"]: one["replication_list"] for one in answer.json()["group_list"]}
+
+
+def _assert_says_so(node: NodeSeen, master: NodeSeen, port: int) -> None:
+    with client_of({"ip": node.address, "port": port}, socket_timeout=1) as client:
+        facts = client.info("replication")
+    assert facts["role"] == node.role, f"{node.address} is {facts['role']}"
+    if node.role == "slave":
+        assert facts["master_host"] == master.address
+        assert facts["master_link_status"] == "up"
+
+
+def masters_by_sentinel(installation: Installation, instance_id: str) -> set[str]:
+    """Every address that one of the three Sentinels holds for the instance's master."""
+    with reading(installation) as connection:
+        sealed = connection.scalar(select(facts.c.value).where(facts.c.key == "sentinel"))
+        listening = connection.scalars(select(addresses.c.address).where(addresses.c.owner == "sentinel")).all()
+    port = int(installation.settings.get("FAILOVER__SENTINEL_PORT", FailoverSettings().sentinel_port))
+    secret = Vault.at(installation.folder).open(sealed)["secret"]
+    found = set()
+    for address in listening:
+        with redis.Redis(address, port, username=ADMIN, password=secret, socket_timeout=1) as client:
+            found.add(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", instance_id)[0].decode())
+    return found
+
+
+def admin_of(installation: Installation, instance: dict[str, Any], address: str) -> redis.Redis:
+    """A node's own client of the control plane, for what tenants may not ask."""
+    with reading(installation) as connection:
+        sealed = connection.scalar(select(instances.c.secrets).where(instances.c.id == instance["instance_id"]))
+    secret = Vault.at(installation.folder).open(sealed)["admin"]
+    return redis.Redis(address, instance["port"], username=ADMIN, password=secret, decode_responses=True)
+
+
+def view_of(address: str, port: int) -> ClusterView:
+    """The cluster as the node there sees it."""
+    with client_of({"ip": address, "port": port}, socket_timeout=1) as client:
+        return read_view(*(client.execute_command("CLUSTER", what) for what in ("NODES", "INFO")))
+
+
+def _assert_one_cluster(views: list[ClusterView], nodes: list[NodeSeen]) -> None:
+    assert disagreement(views) is None, disagreement(views)
+    seen = {one.address.address: one for one in views[0].nodes.values()}
+    assert {address for address, one in seen.items() if one.slots} == {
+        node.address for node in nodes if node.role == "master"
+    }, "one owner of slots in each shard"
+
+
 def assert_nothing_is_left_over(installation: Installation) -> None:
-    """Processes, folders, addresses and listening sockets are those of the instances on record, and no others."""
+    """Processes, folders, addresses and listening sockets are those of the instances on record, and no others.
+
+    Within a moment: a node that is being started has a folder before it has a process.
+    """
+    eventually(lambda: _nothing_is_left_over(installation))
+
+
+def _nothing_is_left_over(installation: Installation) -> bool:
     records = read_records(installation)
     nodes = {*records.nodes, *(f"sentinel-{n}" for n in range(3))}
     assert sorted(running_nodes(installation)) == sorted(nodes), "one process for each node on record"
     assert {one.name for one in (installation.folder / "nodes").iterdir()} == nodes, "and one folder"
     assert {*records.owners} == {*records.living, "sentinel"}, "addresses belong to instances that there are"
-    expected = {*records.nodes.values(), *records.living.values(), *records.owners["sentinel"]}
+    own = {address for joined in records.living.values() for address in joined.split(",")}
+    expected = {*records.nodes.values(), *own, *records.owners["sentinel"]}
     assert listening_addresses(installation) == expected, "nobody else listens in the subnet"
     watched = {one.stem for one in (installation.folder / "vip" / "endpoints").glob("*.json")}
     assert watched <= {*records.living}, "no address is moved for an instance that is gone"
+    return True
 
 
 def running_nodes(installation: Installation) -> list[str]:
@@ -119,30 +283,30 @@ class Records:
     """Reserved addresses by owner."""
     living: dict[str, str]
     """The instances' own addresses by id, without those that are gone or were never made."""
-    roles: dict[str, dict[str, str]]
-    """Roles by node address, by instance id."""
 
 
 def read_records(installation: Installation) -> Records:
     """The records as they are now."""
+    gone = (State.DELETED, State.CREATEFAILED)
+    with reading(installation) as connection:
+        owners: dict[str, set[str]] = {}
+        for address, owner in connection.execute(select(addresses.c.address, addresses.c.owner)):
+            owners.setdefault(owner, set()).add(address)
+        living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
+        return Records(
+            dict(row for row in connection.execute(select(nodes.c.id, nodes.c.address))),
+            owners,
+            dict(row for row in connection.execute(living)),
+        )
+
+
+@contextlib.contextmanager
+def reading(installation: Installation) -> Iterator[Connection]:
+    """A connection to what the service has written down."""
     url = installation.database_url or f"sqlite:///{installation.folder / 'cachestead.sqlite'}"
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg") if installation.database_url else url
     )
-    gone = (State.DELETED, State.CREATEFAILED)
     with engine.connect() as connection:
-        owners: dict[str, set[str]] = {}
-        for address, owner in connection.execute(select(addresses.c.address, addresses.c.owner)):
-            owners.setdefault(owner, set()).add(address)
-        roles: dict[str, dict[str, str]] = {}
-        for owner, address, role in connection.execute(select(nodes.c.instance_id, nodes.c.address, nodes.c.role)):
-            roles.setdefault(owner, {})[address] = role
-        living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
-        records = Records(
-            dict(row for row in connection.execute(select(nodes.c.id, nodes.c.address))),
-            owners,
-            dict(row for row in connection.execute(living)),
-            roles,
-        )
+        yield connection
     engine.dispose()
-    return records

@@ -1,7 +1,8 @@
 """What every workflow promises, by being listed in `ALL`.
 
 It fails at each step and leaves nothing but the recorded failure; every step may run twice; every undo may run
-twice. The real runner runs it on the real nodes of a master/standby instance; faults are put in by wrapping steps.
+twice. The real runner runs it on the real nodes of a master/standby instance, or of a cluster where only that has
+what is changed; faults are put in by wrapping steps.
 Nobody heals meanwhile, unless a test asks.
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
+import redis.asyncio as redis
 from dbos import DBOS
 from installation import HA, PASSWORD, free_port
 from real_engines import kill_all_under, pids_under
@@ -21,16 +23,18 @@ from sqlalchemy import select
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
-from cachestead.domain.instances import Event, Instance, Node, State
+from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
-from cachestead.domain.shards import master_of, replicas_of
+from cachestead.domain.resizing import ResizeWish
+from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.cluster import wait_agreed
 from cachestead.engine.connection import connected
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
-from cachestead.operations import passwords
+from cachestead.operations import passwords, resizing
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
@@ -40,12 +44,17 @@ from cachestead.store import jobs as job_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
-from cachestead.workflows.machinery import address_of, client_of
+from cachestead.workflows.machinery import address_of, client_of, shards_at
+from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+TWO_NODES, THREE_NODES, FOUR_NODES = (f"redis.ha.xu1.large.r{count}.1" for count in (2, 3, 4))
+THREE_SHARDS, FOUR_SHARDS = "redis.cluster.xu1.large.r2.s8.24", "redis.cluster.xu1.large.r2.s8.32"
 
 
 class Fault(Exception):
@@ -59,6 +68,8 @@ class World:
     application: Application
     caller: Caller
     order: Order
+    served: dict[str, int] = field(default_factory=dict)
+    """How often a cluster was asked to serve: what its keys count."""
 
     @property
     def service(self) -> Service:
@@ -68,9 +79,9 @@ class World:
         """From now on this is the workflow of its name."""
         self.application.runner._workflows[workflow.name] = workflow
 
-    async def create(self) -> str:
+    async def create(self, **order: object) -> str:
         """The id of a new instance on its way."""
-        [made] = await operations.create_instances(self.service, self.caller, self.order)
+        [made] = await operations.create_instances(self.service, self.caller, replace(self.order, **order))
         return made.id
 
     async def instance(self, instance_id: str) -> Instance:
@@ -96,6 +107,9 @@ class World:
         instance = await self.instance(instance_id)
         assert (instance.state, instance.task) == (State.RUNNING, None)
         assert instance.port == (port or instance.port)
+        if instance.mode is Mode.CLUSTER:
+            await self._serves_as_cluster(instance)
+            return instance
         machinery, master = self.application.machinery, address_of(master_of(instance))
         async with connected(NodeAddress(instance.ip, instance.port), password, user=None) as client:
             assert await client.set("served", "yes")
@@ -103,6 +117,19 @@ class World:
         await replication.wait_in_sync(standby, master, 20)
         assert await machinery.sentinels.masters() == {**await machinery.sentinels.masters(), instance_id: master}
         return instance
+
+    async def _serves_as_cluster(self, instance: Instance) -> None:
+        """Its nodes and no others agree; its shards share all slots; keys that were written are there."""
+        shards = shards_at(self.application.machinery, instance)
+        view = await wait_agreed([node for shard in shards for node in shard.nodes], 20)
+        counts = [len(slots) for slots in view.owners.values()]
+        assert len(counts) == len(shards)
+        assert max(counts) - min(counts) <= 1
+        first = instance.nodes[0]
+        async with redis.RedisCluster(host=first.address, port=first.port, password=PASSWORD) as client:
+            for number in range(50):
+                assert await client.incr(f"kept-{number}") == self.served.get(instance.id, 0) + 1
+        self.served[instance.id] = self.served.get(instance.id, 0) + 1
 
     async def assert_nothing_is_left_of(self, instance_id: str) -> None:
         """No process, folder, address, node or Sentinel entry."""
@@ -126,7 +153,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         data_dir=tmp_path_factory.mktemp("world"),
         server={"port": free_port()},
         region={"subnet_cidr": f"127.{random.randint(100, 120)}.{random.randint(0, 15) * 16}.0/20"},
-        capacity={"memory_mb": 65536},
+        capacity={"memory_mb": 1024 * 1024},
     )
     application = await bootstrap.build(settings)
     machinery = application.machinery
@@ -168,12 +195,37 @@ def restored(world: World) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept(world: World) -> str:
+async def kept_standby(world: World) -> str:
     """The instance that is changed again and again."""
-    instance_id = await world.create()
+    instance_id = await world.create(spec_code=THREE_NODES, capacity_gb=1)
     await world.last_job(instance_id)
     await world.serves(instance_id)
     return instance_id
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_cluster(world: World) -> str:
+    """The cluster that is changed again and again."""
+    instance_id = await world.create(spec_code=THREE_SHARDS, capacity_gb=24)
+    await world.last_job(instance_id)
+    await world.serves(instance_id)
+    return instance_id
+
+
+@pytest.fixture
+def chosen(request: pytest.FixtureRequest, workflow: Workflow) -> str:
+    """The one of the type that the workflow changes."""
+    return str(request.getfixturevalue("kept_cluster" if "shards" in workflow.name else "kept_standby"))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def kept(world: World, chosen: str, workflow: Workflow) -> str:
+    """The same in a shape that can be changed so."""
+    needed = {"add-shards": THREE_SHARDS, "remove-shards": FOUR_SHARDS}.get(workflow.name)
+    if needed and (await world.instance(chosen)).spec_code != needed:
+        await ASK["remove-shards" if needed == THREE_SHARDS else "add-shards"](world, chosen)
+        assert (await world.last_job(chosen)).status is JobStatus.SUCCESS
+    return chosen
 
 
 Ask = Callable[[World, str], Awaitable[object]]
@@ -182,6 +234,19 @@ Ask = Callable[[World, str], Awaitable[object]]
 
 async def _change(world: World, instance_id: str, **edit: object) -> None:
     await operations.update_instance(world.service, world.caller, instance_id, operations.Edit(**edit))
+
+
+async def _resize(world: World, instance_id: str, spec_code: str, gb: float, **wish: object) -> None:
+    await resizing.resize_instance(world.service, world.caller, instance_id, ResizeWish(spec_code, gb, **wish))
+
+
+async def _remove_replica(world: World, instance_id: str) -> None:
+    """Not the same each time: roles may have moved."""
+    replica = replicas_of(await world.instance(instance_id))[-1]
+    wish = {"change_type": "deleteReplication", "node_list": (replica.id,)}
+    code = (await world.instance(instance_id)).spec_code
+    fewer = TWO_NODES if code == THREE_NODES else THREE_NODES
+    await _resize(world, instance_id, fewer, 1, **wish)
 
 
 async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
@@ -209,6 +274,11 @@ ASK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6400),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={"keys": "kkeys"}),
+    "change-capacity": lambda world, one: _resize(world, one, "redis.ha.xu1.large.r3.2", 2),
+    "add-replicas": lambda world, one: _resize(world, one, FOUR_NODES, 1, change_type="createReplication"),
+    "remove-replicas": _remove_replica,
+    "add-shards": lambda world, one: _resize(world, one, FOUR_SHARDS, 32, change_type="addSharding"),
+    "remove-shards": lambda world, one: _resize(world, one, THREE_SHARDS, 24),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
     "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
     "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
@@ -219,6 +289,9 @@ ASK_BACK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6379),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
+    "change-capacity": lambda world, one: _resize(world, one, THREE_NODES, 1),
+    "add-replicas": _remove_replica,
+    "remove-replicas": lambda world, one: _resize(world, one, THREE_NODES, 1, change_type="createReplication"),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
 }
 """So that the next test finds the instance as this one did."""
@@ -357,3 +430,37 @@ async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workf
     if workflow.name in ASK_BACK:
         await ASK_BACK[workflow.name](world, instance_id)
         assert (await world.last_job(instance_id)).status is JobStatus.SUCCESS
+
+
+async def test_a_leaving_node_that_is_master_by_now_is_relieved(world: World):
+    one = await world.create(spec_code=THREE_NODES, capacity_gb=1)
+    await world.last_job(one)
+    before = await world.serves(one)
+    leaving = master_of(before)
+    await _remove(world, before, leaving)
+    job = await world.last_job(one)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    after = await world.serves(one)
+    assert {node.id for node in after.nodes} == {node.id for node in before.nodes} - {leaving.id}
+
+
+async def test_a_leaving_node_that_is_master_of_a_shard_by_now_is_relieved(world: World, kept_cluster: str):
+    before = await world.serves(kept_cluster)
+    leaving = masters_of(before)
+    await _remove(world, before, leaving[0])
+    job = await world.last_job(kept_cluster)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    after = await world.serves(kept_cluster)
+    assert {node.id for node in after.nodes} == {node.id for node in before.nodes} - {leaving[0].id}
+
+
+async def _remove(world: World, instance: Instance, leaving: Node) -> None:
+    """As if roles had changed after the order was accepted."""
+    flavor = [instance.spec_code, instance.capacity_gb]
+    params = {"flavor": flavor, "old_flavor": flavor, "joining": [], "leaving": [leaving.id]}
+    async with world.service.database.writing() as tx:
+        taken = await store.lock_any_instance(tx, instance.id)
+        await change(tx, world.service, world.caller, taken, Change(REMOVE_REPLICAS, Event.RESIZE_ASKED, params))
+    world.service.worker.nudge()

@@ -15,6 +15,7 @@ from cachestead.domain.flavors import Flavor
 from cachestead.domain.instances import Instance
 from cachestead.domain.names import domain_name, has_readonly_name, readonly_domain_name
 from cachestead.domain.orders import Network, Order
+from cachestead.domain.resizing import ResizeWish
 from cachestead.domain.sizes import capacity_text, minor_gb, whole_gb
 from cachestead.operations.instances import Edit, Outcome
 
@@ -132,6 +133,31 @@ class CreateInstance(RequestBody):
             enterprise_project_id=self.enterprise_project_id,
             enterprise_project_name=self.enterprise_project_name,
             spec_param=self.spec_param.model_dump() if self.spec_param else None,
+        )
+
+
+class ResizeInstance(RequestBody):
+    """Body of resize_instance."""
+
+    spec_code: Annotated[Text, Refused(errors.InvalidSpecCode)]
+    new_capacity: Annotated[Number, Refused(errors.InvalidCapacity)]
+    bss_param: BssParam | None = None
+    reserved_ip: list[Text] | None = None
+    change_type: str | None = None
+    available_zones: Annotated[list[Text] | None, Refused(errors.InvalidZones)] = None
+    node_list: Annotated[list[Text] | None, Refused(errors.InvalidNodeList)] = None
+    execute_immediately: bool | None = None
+    enable_ipv6: bool | None = None
+
+    def to_wish(self) -> ResizeWish:
+        """What the domain judges."""
+        return ResizeWish(
+            spec_code=self.spec_code,
+            capacity_gb=self.new_capacity,
+            change_type=self.change_type or "",
+            zones=tuple(self.available_zones or ()),
+            node_list=tuple(self.node_list or ()),
+            reserved_ip=tuple(self.reserved_ip or ()),
         )
 
 

@@ -130,6 +130,11 @@ class TaskProgressOut(BaseModel):
             "error_code": None,
             "sub_step_details": [],
         }
+        if job.step_detail:
+            part = {
+                key.replace("step", "sub_step"): value for key, value in step.items() if key != "sub_step_details"
+            }
+            step["sub_step_details"] = [part | {"detail": job.step_detail}]
         return cls(progress=job.progress, step_details=[step] if job.step else [])
 
 

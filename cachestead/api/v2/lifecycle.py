@@ -19,6 +19,7 @@ from cachestead.api.schemas.lifecycle import (
     InstanceOut,
     InstanceVersionOut,
     ListInstancesOut,
+    ResizeInstance,
     UpdateInstance,
     read_capacity,
     read_tag_filter,
@@ -29,7 +30,7 @@ from cachestead.domain.instances import Mode
 from cachestead.domain.rules import check_instance_ids
 from cachestead.domain.shards import deletable_replicas
 from cachestead.identity.callers import Caller
-from cachestead.operations import instances
+from cachestead.operations import instances, resizing
 from cachestead.store import instances as store
 
 chapter = Chapter("4.1", "Lifecycle Management")
@@ -141,6 +142,23 @@ async def delete_single_instance(
 ) -> None:
     """Remove an instance with all its data. It answers 404 once it is gone."""
     await instances.delete_instance(service, caller, instance_id)
+
+
+@chapter.post(_ONE + "/resize", status=204)
+async def resize_instance(
+    instance_id: InstanceIdPath,
+    body: ResizeInstance,
+    caller: Annotated[Caller, May["dcs:instance:scale"]],
+    service: Use,
+) -> None:
+    """Change size, replicas or shards, at once or (`execute_immediately` false) in the maintenance window.
+
+    The instance is EXTENDING and goes on serving; it turns RUNNING with the new flavor, or with the old one and a
+    failed task that says why.
+    """
+    await resizing.resize_instance(
+        service, caller, instance_id, body.to_wish(), at_once=body.execute_immediately is not False
+    )
 
 
 @chapter.get(_ONE + "/version")

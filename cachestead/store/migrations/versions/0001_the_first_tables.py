@@ -97,6 +97,7 @@ def upgrade() -> None:
         ),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("step", sa.String(length=64), nullable=True),
+        sa.Column("step_detail", sa.Text(), nullable=True),
         sa.Column("progress", sa.Integer(), nullable=False),
         sa.Column("params", sa.JSON(), nullable=False, comment="no secret in clear"),
         sa.Column("details", sa.JSON(), nullable=False),

@@ -1,0 +1,229 @@
+"""Changing an instance's size or shape, at once or in its maintenance window.
+
+Everything is judged when the call comes. What waits for the window is judged again when it opens: meanwhile data
+may have grown, or the instance may be gone. Reference: section 4.1.7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+from cachestead import errors
+from cachestead.domain.flavors import Flavor
+from cachestead.domain.instances import BUSY, Event, Instance, Node, Role, State, busy_error, node_id
+from cachestead.domain.jobs import Job, JobStatus
+from cachestead.domain.maintenance import next_opening
+from cachestead.domain.resizing import Kind, Place, ResizePlan, ResizeWish, extra_memory, plan_resize
+from cachestead.domain.sizes import Bytes, MiB, capacity_text
+from cachestead.engine.errors import EngineError
+from cachestead.engine.info import observe_node
+from cachestead.identity.callers import Caller
+from cachestead.operations.addresses import free_addresses, take
+from cachestead.operations.changes import Change, change, take_for
+from cachestead.operations.jobs import new_job
+from cachestead.operations.service import Service
+from cachestead.store import instances as store
+from cachestead.store import jobs as job_store
+from cachestead.store import networks
+from cachestead.store.database import Tx
+from cachestead.workflows.machinery import client_of
+from cachestead.workflows.resize_instance import (
+    ADD_REPLICAS,
+    ADD_SHARDS,
+    CHANGE_CAPACITY,
+    REMOVE_REPLICAS,
+    REMOVE_SHARDS,
+)
+
+WORKFLOWS = {
+    Kind.CAPACITY: CHANGE_CAPACITY,
+    Kind.ADD_REPLICAS: ADD_REPLICAS,
+    Kind.REMOVE_REPLICAS: REMOVE_REPLICAS,
+    Kind.ADD_SHARDS: ADD_SHARDS,
+    Kind.REMOVE_SHARDS: REMOVE_SHARDS,
+}
+
+MAY_PASS = (*BUSY.values(), errors.WrongState, errors.Recovering)
+"""Refusals that say only: not now."""
+_AGAIN = timedelta(minutes=1)
+
+Used = Mapping[str, Bytes]
+
+
+async def resize_instance(
+    service: Service, caller: Caller, instance_id: str, wish: ResizeWish, *, at_once: bool = True
+) -> None:
+    """The change is under way, or will be in the maintenance window.
+
+    Raises the code of what stands in the way: `Recovering` while a node is down, `ResizeRunning` while another
+    change waits for its window.
+    """
+    async with service.database.reading() as tx:
+        instance = await store.get_instance(tx, caller.project, instance_id)
+    used = await _observe_used(service, instance)
+    wish = replace(wish, zones=_zone_codes(service, wish.zones))
+    async with service.database.writing() as tx:
+        await networks.lock_allocation(tx)
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        plan = await _plan(tx, service, instance, wish, used)
+        if await job_store.has_waiting(tx, instance_id):
+            raise errors.ResizeRunning(f"instance {instance_id} has a change that waits for its window")
+        if at_once:
+            await change(tx, service, caller, instance, await _change(tx, service, instance, plan))
+        else:
+            await _wait_for_window(tx, service, caller, instance, wish, plan)
+    service.worker.nudge()
+
+
+async def begin_waiting(service: Service, job: Job) -> None:
+    """The job, whose window is open, is under way. Raises as `resize_instance` does, and changes nothing then."""
+    wish = _read_wish(job.params["wish"])
+    async with service.database.reading() as tx:
+        instance = await store.get_instance(tx, job.project_id, job.instance_id or "")
+    used = await _observe_used(service, instance)
+    async with service.database.writing() as tx:
+        await networks.lock_allocation(tx)
+        instance = await store.lock_instance(tx, job.project_id, job.instance_id or "")
+        waiting = await job_store.find_any_job(tx, job.id)
+        if waiting is None or waiting.status.is_final or waiting.due_at is None:
+            return
+        plan = await _plan(tx, service, instance, wish, used)
+        wanted = await _change(tx, service, instance, plan)
+        await take_for(tx, service, instance, wanted)
+        begun = replace(waiting, kind=wanted.workflow.name, task=wanted.workflow.task, due_at=None)
+        begun = replace(begun, params=dict(wanted.params or {}), details=dict(wanted.details or {}))
+        await job_store.save_job(tx, replace(begun, updated_at=service.now()))
+    service.worker.nudge()
+
+
+def _read_wish(kept: Mapping[str, Any]) -> ResizeWish:
+    lists = {name: tuple(kept[name]) for name in ("zones", "node_list", "reserved_ip")}
+    return ResizeWish(kept["spec_code"], kept["capacity_gb"], kept["change_type"], **lists)
+
+
+async def put_off(service: Service, job: Job, reason: errors.ServiceError) -> None:
+    """A job that could not begin has failed; if the reason may pass, it is tried again while its window lasts."""
+    async with service.database.writing() as tx:
+        waiting = await job_store.find_any_job(tx, job.id)
+        if waiting is None or waiting.status.is_final or waiting.due_at is None:
+            return
+        now = service.now()
+        instance = await store.find_any_instance(tx, job.instance_id or "")
+        if instance is not None and isinstance(reason, MAY_PASS):
+            due = next_opening(instance.maintain_begin, instance.maintain_end, now + _AGAIN)
+            await job_store.save_job(tx, replace(waiting, due_at=due, updated_at=now))
+            return
+        failed = replace(waiting, status=JobStatus.FAIL, fail_reason=str(reason), due_at=None)
+        await job_store.save_job(tx, replace(failed, updated_at=now, ended_at=now))
+
+
+async def _observe_used(service: Service, instance: Instance) -> Used:
+    """Memory in use by node id."""
+    if instance.state is not State.RUNNING or instance.task is not None:
+        raise busy_error(instance)
+
+    async def look(node: Node) -> Bytes:
+        try:
+            return Bytes((await observe_node(client_of(service.machinery, instance, node))).used_memory)
+        except EngineError as error:
+            raise errors.Recovering(f"node {node.address} does not answer") from error
+
+    seen = await asyncio.gather(*(look(node) for node in instance.nodes))
+    return dict(zip((node.id for node in instance.nodes), seen, strict=True))
+
+
+def _zone_codes(service: Service, named: Sequence[str]) -> tuple[str, ...]:
+    """Zones may be named by code, as the text says, or by id, as the example does."""
+    codes = {zone.id: zone.code for zone in service.zones} | {zone.code: zone.code for zone in service.zones}
+    if unknown := [name for name in named if name not in codes]:
+        raise errors.InvalidZones(f"available_zones: {unknown[0][:64]} is no zone here")
+    return tuple(dict.fromkeys(codes[name] for name in named))
+
+
+async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, used: Used) -> ResizePlan:
+    """The plan, within the project's quota and the machine's memory."""
+    if instance.state is not State.RUNNING or instance.task is not None:
+        raise busy_error(instance)
+    plan = plan_resize(instance, wish, service.flavors, used)
+    usage = await store.get_usage(tx, instance.project_id)
+    before = _flavor_of(service, instance)
+    left = service.quotas.ram_gb - usage.ram_gb + before.capacity_gb
+    if plan.flavor.capacity_gb > max(left, before.capacity_gb):
+        raise errors.MemoryQuotaExceeded(f"new_capacity: {left:g} GB are left")
+    free = service.memory - await store.get_promised_memory(tx)
+    if extra_memory(before, plan.flavor) > max(free, 0):
+        raise errors.ZoneQuotaExceeded(f"new_capacity: the machine has {free} MiB left to promise")
+    return plan
+
+
+def _flavor_of(service: Service, instance: Instance) -> Flavor:
+    return service.flavors.get(instance.spec_code, instance.capacity_gb)
+
+
+async def _change(tx: Tx, service: Service, instance: Instance, plan: ResizePlan) -> Change:
+    """The change to start; the new nodes have their addresses, and the memory is promised."""
+    before, after = _flavor_of(service, instance), plan.flavor
+    joining = await _add_nodes(tx, service, instance, plan.places)
+    await store.save_promised_memory(tx, instance.id, MiB(max(before.promised_memory, after.promised_memory)))
+    params = {
+        "flavor": [after.spec_code, after.capacity_gb],
+        "old_flavor": [before.spec_code, before.capacity_gb],
+        "joining": [node.id for node in joining],
+        "leaving": list(plan.leaving),
+    }
+    return Change(WORKFLOWS[plan.kind], Event.RESIZE_ASKED, params, _details(instance, before, plan, joining))
+
+
+async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Sequence[Place]) -> list[Node]:
+    if not places:
+        return []
+    network = await service.network_of(tx, instance.project_id)
+    free = free_addresses(service, network, await networks.list_taken_addresses(tx), instance.port)
+    owned = take(free, len(places), network)
+    await networks.add_addresses(tx, instance.id, owned)
+    joining = [
+        Node(
+            id=node_id(instance.id, place.shard, place.ordinal),
+            instance_id=instance.id,
+            shard=place.shard,
+            ordinal=place.ordinal,
+            address=address,
+            port=instance.port,
+            zone=place.zone,
+            role=Role.REPLICA if place.ordinal else Role.MASTER,
+        )
+        for place, address in zip(places, owned, strict=True)
+    ]
+    await store.add_nodes(tx, joining)
+    return joining
+
+
+def _details(instance: Instance, before: Flavor, plan: ResizePlan, joining: Sequence[Node]) -> dict[str, Any]:
+    """What the background task list says of it (DetailsBody)."""
+    after = plan.flavor
+    moved = joining or [node for node in instance.nodes if node.id in plan.leaving]
+    return {
+        "old_capacity": capacity_text(before.capacity_gb),
+        "new_capacity": capacity_text(after.capacity_gb),
+        "old_cache_mode": before.mode.value,
+        "new_cache_mode": after.mode.value,
+        "old_resource_spec_code": before.spec_code,
+        "new_resource_spec_code": after.spec_code,
+        "old_replica_num": before.replica_count,
+        "new_replica_num": after.replica_count,
+        "replica_ip": ",".join(node.address for node in moved) or None,
+        "replica_az": ",".join(dict.fromkeys(node.zone for node in moved)) or None,
+    }
+
+
+async def _wait_for_window(
+    tx: Tx, service: Service, caller: Caller, instance: Instance, wish: ResizeWish, plan: ResizePlan
+) -> None:
+    details = _details(instance, _flavor_of(service, instance), plan, ())
+    job = new_job(WORKFLOWS[plan.kind], instance, caller, service.now(), {"wish": asdict(wish)}, details)
+    due = next_opening(instance.maintain_begin, instance.maintain_end, service.now())
+    await job_store.add_job(tx, replace(job, due_at=due))
