@@ -17,6 +17,7 @@ from cachestead.store import instances as store
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
+from cachestead.workflows.switch_shard import SWITCH_SHARD
 
 PATIENCE = 30.0
 """How long a caller waits for work that takes a second or two."""
@@ -62,6 +63,12 @@ async def leave_domain_name(service: Service, caller: Caller, instance_id: str, 
 
 async def switch_master(service: Service, caller: Caller, instance_id: str) -> None:
     """A standby node is master when the call answers. Raises `SwitchoverFailed`: mostly the old one goes on."""
+    if failure := await _failure(service, await begin_switch(service, caller, instance_id)):
+        raise errors.SwitchoverFailed(failure)
+
+
+async def begin_switch(service: Service, caller: Caller, instance_id: str) -> Job:
+    """A standby node is on its way to be master."""
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if instance.mode is not Mode.HA:
@@ -74,8 +81,26 @@ async def switch_master(service: Service, caller: Caller, instance_id: str) -> N
         # Said last: what else stands in the way passes sooner, and nothing is saved where this is raised.
         if not rules.can_be_promoted(shard):
             raise errors.SwitchoverFailed(f"instance {instance_id} has no replica that may take over now")
-    if failure := await _failure(service, job):
-        raise errors.SwitchoverFailed(failure)
+    service.worker.nudge()
+    return job
+
+
+async def begin_shard_switch(service: Service, caller: Caller, instance_id: str, group: str, node: str) -> Job:
+    """The replica of a cluster is on its way to be its shard's master (an operation of the SDK's)."""
+    async with service.database.writing() as tx:
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        if instance.mode is not Mode.CLUSTER:
+            raise errors.SwitchoverNotSupported(f"instance {instance_id} is of type {instance.mode}")
+        if not instance.nodes:
+            raise busy_error(instance)
+        shard, replica = rules.find_replica(instance, group, node)
+        details = {"replica_ip": replica.address, "group_name": group_name(shard.index)}
+        wanted = Change(SWITCH_SHARD, Event.CHANGE_ASKED, {"node": replica.id}, details)
+        job = await change(tx, service, caller, instance, wanted)
+        if not replica.active:
+            raise errors.SwitchoverFailed(f"node {replica.address} does not answer")
+    service.worker.nudge()
+    return job
 
 
 async def _failure(service: Service, job: Job) -> str | None:

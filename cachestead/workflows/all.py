@@ -16,6 +16,7 @@ from cachestead.workflows.resize_instance import (
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
+from cachestead.workflows.switch_shard import SWITCH_SHARD
 
 ALL = (
     CREATE_INSTANCE,
@@ -33,4 +34,5 @@ ALL = (
     SET_PRIORITY,
     LEAVE_DOMAIN_NAME,
     SWITCH_MASTER,
+    SWITCH_SHARD,
 )

@@ -24,7 +24,6 @@ from cachestead.domain.jobs import Job
 from cachestead.domain.shards import instance_address, master_of, shards_of
 from cachestead.domain.slots import plan_rebalance
 from cachestead.engine import cluster, replication, slot_migration
-from cachestead.engine.cluster_failover import switch_over
 from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EngineError, SlotsInDanger
@@ -45,7 +44,7 @@ from cachestead.workflows.machinery import (
     open_secrets,
     shards_at,
 )
-from cachestead.workflows.roles import with_roles_now
+from cachestead.workflows.roles import save_roles, with_roles_now
 from cachestead.workflows.steps import (
     CLUSTER_SECONDS,
     SYNC_SECONDS,
@@ -54,6 +53,7 @@ from cachestead.workflows.steps import (
     start_each,
     verify,
 )
+from cachestead.workflows.switch_shard import promote
 from cachestead.workflows.workflow import Step, StepContext, Workflow
 
 log = structlog.get_logger()
@@ -175,7 +175,7 @@ async def _settle(ctx: StepContext, nodes: Sequence[Node]) -> None:
         await cluster.form_cluster(shards, CLUSTER_SECONDS)
     elif has_standby(instance):
         await _watch(ctx, instance)
-    await _save_roles(ctx, await with_roles_now(machinery, instance))
+    await save_roles(machinery, ctx.instance, await with_roles_now(machinery, instance))
 
 
 async def _watch(ctx: StepContext, instance: Instance) -> None:
@@ -194,14 +194,6 @@ async def _watch(ctx: StepContext, instance: Instance) -> None:
         await ensure_unwatched(machinery, instance)
     await ensure_watched(machinery, instance)
     await machinery.sentinels.wait_ready(instance.id, len(others), WATCH_SECONDS)
-
-
-async def _save_roles(ctx: StepContext, instance: Instance) -> None:
-    recorded = {node.id: node for node in ctx.instance.nodes}
-    async with ctx.machinery.database.writing() as tx:
-        for node in instance.nodes:
-            if replace(node, active=True) != recorded[node.id]:
-                await store.save_node(tx, replace(node, active=True))
 
 
 async def _drop(ctx: StepContext, gone: Sequence[Node]) -> None:
@@ -252,16 +244,14 @@ async def _switch_watched(ctx: StepContext, instance: Instance) -> None:
 async def _switch_owners(ctx: StepContext, instance: Instance, gone: set[str]) -> None:
     machinery = ctx.machinery
     view = await cluster.observe_any(client_of(machinery, instance, node) for node in instance.nodes)
-    clients = shards_at(machinery, instance)
-    for shard, reached in zip(shards_of(instance), clients, strict=True):
+    for shard in shards_of(instance):
         owner = view.find_at(address_of(shard.master))
         if shard.master.id not in gone or owner is None or not owner.slots:
             continue
         heirs = [node for node in shard.replicas if node.id not in gone]
         if not heirs:
             raise SlotsInDanger(f"{shard.master.address} owns {owner.slots} and has no replica that stays")
-        voters = [other.master for other in clients if other is not reached]
-        await switch_over(reached, client_of(machinery, instance, heirs[0]), voters)
+        await promote(machinery, instance, heirs[0])
 
 
 async def _balance(ctx: StepContext, without: Sequence[Node]) -> None:

@@ -10,6 +10,7 @@ from cachestead.domain.shards import Shard, shards_of
 from cachestead.engine.cluster import ClusterView, observe_any
 from cachestead.engine.errors import EngineError
 from cachestead.engine.info import observe_role
+from cachestead.store import instances as store
 from cachestead.workflows.machinery import Machinery, address_of, client_of, has_standby
 
 
@@ -28,6 +29,15 @@ async def with_roles_now(machinery: Machinery, instance: Instance) -> Instance:
             replace(node, role=Role.MASTER if node.id in masters else Role.REPLICA) for node in instance.nodes
         ),
     )
+
+
+async def save_roles(machinery: Machinery, before: Instance, now: Instance) -> None:
+    """The record has the nodes as they are now; whoever answered is active."""
+    recorded = {node.id: node for node in before.nodes}
+    async with machinery.database.writing() as tx:
+        for node in now.nodes:
+            if replace(node, active=True) != recorded[node.id]:
+                await store.save_node(tx, replace(node, active=True))
 
 
 def _master_in(view: ClusterView, shard: Shard) -> str:

@@ -11,7 +11,7 @@ import pytest
 from installation import HA, PASSWORD, Installation, client_of
 from refusals import check_refused, look
 
-CLUSTER = "redis.cluster.xu1.large.r2.4"
+PROXY = "redis.proxy.xu1.large.4"
 PLAN = {"period_type": "weekly", "backup_at": [1, 3], "begin_at": "00:00-01:00"}
 POLICY = {"backup_type": "auto", "save_days": 1, "periodical_backup_plan": PLAN}
 UNKNOWN = str(uuid4())
@@ -93,7 +93,12 @@ ORDERS = [
     pytest.param({"engine_version": "x" * 10_000}, "DCS.4008", "engine_version", id="long version"),
     pytest.param({"engine_version": None}, "DCS.4008", "engine_version", id="version is null"),
     pytest.param({"engine_version": {}}, "DCS.4008", "engine_version", id="version is an object"),
-    pytest.param({"spec_code": CLUSTER, "capacity": 4}, "DCS.4007", "spec_code", id="type not available yet"),
+    pytest.param(
+        {"spec_code": PROXY, "capacity": 4, "engine_version": "6.0"},
+        "DCS.4007",
+        "spec_code",
+        id="type not available yet",
+    ),
     pytest.param({"capacity": 0.3}, "DCS.4012", "capacity", id="no such capacity"),
     pytest.param({"capacity": 1}, "DCS.4012", "capacity", id="capacity of another flavor"),
     pytest.param({"capacity": -1}, "DCS.4012", "capacity", id="negative capacity"),

@@ -139,6 +139,12 @@ class World:
         node = group["replication_list"][1]["node_id"]
         return f"/instances/{self.three}/groups/{group['group_id']}/replications/{node}"
 
+    def replica_of_shard(self) -> str:
+        """Path of a replica of the cluster, as the operation that promotes it writes it."""
+        group, *_ = self.api.get(f"/instance/{self.cluster}/groups").json()["group_list"]
+        node = group["replication_list"][1]["node_id"]
+        return f"/instance/{self.cluster}/groups/{group['group_id']}/replications/{node}"
+
     def finished_task(self) -> str:
         tasks = self.api.get(f"/instances/{self.ha}/tasks").json()["tasks"]
         return str(next(one["id"] for one in tasks if one["status"] == "SUCCESS"))
@@ -197,6 +203,11 @@ CALLS: dict[str, Call] = {
     ),
     "delete_ip_from_domain_name": lambda w: w.api.delete(f"{w.replica()}/remove-ip"),
     "change_master_standby": lambda w: w.api.post(f"/instances/{w.ha}/swap"),
+    "change_master_standby_async": lambda w: w.api.put(f"/instances/{w.three}/async-swap"),
+    "resize_instance": lambda w: w.api.post(
+        f"/instances/{w.single}/resize", json={"spec_code": "redis.single.xu1.tiny.256", "new_capacity": 0.25}
+    ),
+    "execute_cluster_switchover": lambda w: w.api.post(f"{w.replica_of_shard()}/async-switchover"),
     "validate_deletable_replica": lambda w: w.api.get(f"/instances/{w.cluster}/deletable-replication"),
     "list_number_of_instances_in_different_status": lambda w: w.api.get("/instances/status"),
     "list_statistics_of_running_instances": lambda w: w.api.get("/instances/statistic"),
@@ -293,7 +304,7 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     ids |= dict.fromkeys(("instance_id", "group_id"), UNKNOWN_ID)
     path = route.path.format(project_id=world.installation.env["project_id"], **ids)
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
-    body |= {"slave_priority_weight": 1}
+    body |= {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
     [method] = route.methods
     return httpx.request(method, world.installation.endpoint + path, headers=headers, json=body)
 

@@ -48,6 +48,7 @@ from cachestead.workflows.machinery import address_of, client_of, shards_at
 from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
+from cachestead.workflows.switch_shard import SWITCH_SHARD
 from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -215,7 +216,7 @@ async def kept_cluster(world: World) -> str:
 @pytest.fixture
 def chosen(request: pytest.FixtureRequest, workflow: Workflow) -> str:
     """The one of the type that the workflow changes."""
-    return str(request.getfixturevalue("kept_cluster" if "shards" in workflow.name else "kept_standby"))
+    return str(request.getfixturevalue("kept_cluster" if "shard" in workflow.name else "kept_standby"))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -277,6 +278,7 @@ ASK: dict[str, Ask] = {
     "change-capacity": lambda world, one: _resize(world, one, "redis.ha.xu1.large.r3.2", 2),
     "add-replicas": lambda world, one: _resize(world, one, FOUR_NODES, 1, change_type="createReplication"),
     "remove-replicas": _remove_replica,
+    "switch-shard": lambda world, one: _start_on_replica(world, one, SWITCH_SHARD),
     "add-shards": lambda world, one: _resize(world, one, FOUR_SHARDS, 32, change_type="addSharding"),
     "remove-shards": lambda world, one: _resize(world, one, THREE_SHARDS, 24),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),

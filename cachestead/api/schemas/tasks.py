@@ -34,6 +34,17 @@ class JobOut(BaseModel):
         )
 
 
+class JobIdOut(BaseModel):
+    """Answer of operations that begin a job and say which."""
+
+    job_id: str
+
+    @classmethod
+    def of(cls, job: Job) -> JobIdOut:
+        """The job to ask about."""
+        return cls(job_id=job.id)
+
+
 class TaskDetails(BaseModel):
     """What a task changed; only the fields of its kind are set."""
 

@@ -19,6 +19,7 @@ from cachestead.api.schemas.management import (
     StatusCounts,
     StatusCountsOut,
 )
+from cachestead.api.schemas.tasks import JobIdOut
 from cachestead.api.services import Use
 from cachestead.domain.rules import check_instance_ids
 from cachestead.identity.callers import Caller
@@ -36,6 +37,14 @@ async def change_master_standby(
 ) -> None:
     """Let a standby node be master; no acknowledged write is lost, and writes wait for a moment."""
     await replicas.switch_master(service, caller, instance_id)
+
+
+@chapter.put(_ONE + "/async-swap")
+async def change_master_standby_async(
+    instance_id: InstanceIdPath, caller: Annotated[Caller, May["dcs:instance:swap"]], service: Use
+) -> JobIdOut:
+    """The same in the background: the answer names the job."""
+    return JobIdOut.of(await replicas.begin_switch(service, caller, instance_id))
 
 
 @chapter.put(_ONE + "/password")

@@ -10,6 +10,7 @@ from cachestead.api.access import May
 from cachestead.api.chapter import Chapter
 from cachestead.api.formats import InstanceIdPath, Offset
 from cachestead.api.schemas.shards import AllNodesOut, GroupsOut, NodesOut, Priority, RemovedAddressOut
+from cachestead.api.schemas.tasks import JobIdOut
 from cachestead.api.services import Use
 from cachestead.identity.callers import Caller
 from cachestead.operations import replicas
@@ -45,6 +46,18 @@ async def delete_ip_from_domain_name(
     """Take a replica out of the read-only domain name, for good; the last one stays."""
     job = await replicas.leave_domain_name(service, caller, instance_id, group_id, node_id)
     return RemovedAddressOut.of(job)
+
+
+@chapter.post(_GROUPS + "/{group_id}/replications/{node_id}/async-switchover")
+async def execute_cluster_switchover(
+    instance_id: InstanceIdPath,
+    group_id: str,
+    node_id: str,
+    caller: Annotated[Caller, May["dcs:instance:swap"]],
+    service: Use,
+) -> JobIdOut:
+    """Let a replica be master of its shard of a cluster; no acknowledged write is lost."""
+    return JobIdOut.of(await replicas.begin_shard_switch(service, caller, instance_id, group_id, node_id))
 
 
 @chapter.get(_GROUPS)
