@@ -21,6 +21,7 @@ from cachestead.engine.commands import AdminCommands, admin_commands
 from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
 from cachestead.engine.sentinel import Sentinels, Watch
+from cachestead.engine.switchover import WatchedShard
 from cachestead.identity.secrets import Vault
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
@@ -153,6 +154,20 @@ def login_of(machinery: Machinery, instance: Instance) -> Login:
     engine, secrets = engine_of(machinery, instance), open_secrets(machinery.vault, instance)
     commands = admin_commands(engine, secrets.admin, instance.rename_commands)
     return Login(ADMIN, secrets.admin, commands) if engine.has_acl else Login(None, secrets.password, commands)
+
+
+def watched_shard(machinery: Machinery, instance: Instance, replicas: Iterable[Node]) -> WatchedShard:
+    """The master as recorded, and who may take its place."""
+    login = login_of(machinery, instance)
+    return WatchedShard(
+        name=instance.id,
+        master=address_of(master_of(instance)),
+        replicas=[address_of(node) for node in replicas],
+        vip=instance.ip,
+        secret=login.secret or "",
+        user=login.user,
+        commands=login.commands,
+    )
 
 
 async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool = False) -> None:

@@ -21,7 +21,7 @@ import structlog
 from cachestead.domain.flavors import Flavor
 from cachestead.domain.instances import Event, Instance, Mode, Node, advance
 from cachestead.domain.jobs import Job
-from cachestead.domain.shards import instance_address, master_of, shards_of
+from cachestead.domain.shards import instance_address, master_of, replicas_of, shards_of
 from cachestead.domain.slots import plan_rebalance
 from cachestead.engine import cluster, replication, slot_migration
 from cachestead.engine.connection import Client
@@ -29,7 +29,7 @@ from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EngineError, SlotsInDanger
 from cachestead.engine.live import Limits, set_limits
 from cachestead.engine.slot_migration import Progress, Road
-from cachestead.engine.switchover import WatchedShard, switch_master
+from cachestead.engine.switchover import switch_master
 from cachestead.runtime.interface import NodeNotStarted
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import (
@@ -40,9 +40,9 @@ from cachestead.workflows.machinery import (
     ensure_unwatched,
     ensure_watched,
     has_standby,
-    login_of,
     open_secrets,
     shards_at,
+    watched_shard,
 )
 from cachestead.workflows.roles import save_roles, with_roles_now
 from cachestead.workflows.steps import (
@@ -216,29 +216,14 @@ async def _save_away(ctx: StepContext, gone: Iterable[Node]) -> None:
 
 async def _relieve(ctx: StepContext, gone: Sequence[Node]) -> None:
     """None of the nodes is master of anything. Raises `SlotsInDanger` where nobody is there to take over."""
-    instance = await with_roles_now(ctx.machinery, ctx.instance)
+    machinery = ctx.machinery
+    instance = await with_roles_now(machinery, ctx.instance)
     ids = {node.id for node in gone}
     if has_standby(instance) and master_of(instance).id in ids:
-        await _switch_watched(ctx, instance)
+        # The Sentinels choose whom.
+        await switch_master(machinery.sentinels, watched_shard(machinery, instance, replicas_of(instance)))
     elif instance.mode is Mode.CLUSTER:
         await _switch_owners(ctx, instance, ids)
-
-
-async def _switch_watched(ctx: StepContext, instance: Instance) -> None:
-    """The Sentinels choose whom: with more than one to choose from it may take two rounds."""
-    machinery, master, login = ctx.machinery, master_of(instance), login_of(ctx.machinery, instance)
-    await switch_master(
-        machinery.sentinels,
-        WatchedShard(
-            name=instance.id,
-            master=address_of(master),
-            replicas=[address_of(node) for node in instance.nodes if node.id != master.id],
-            vip=instance.ip,
-            secret=login.secret or "",
-            user=login.user,
-            commands=login.commands,
-        ),
-    )
 
 
 async def _switch_owners(ctx: StepContext, instance: Instance, gone: set[str]) -> None:

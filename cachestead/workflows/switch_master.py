@@ -22,7 +22,7 @@ from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.info import observe_node
 from cachestead.engine.switchover import WatchedShard, switch_master
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import address_of, client_of, login_of
+from cachestead.workflows.machinery import address_of, client_of, watched_shard
 from cachestead.workflows.steps import verify
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
@@ -99,21 +99,13 @@ async def _shard(ctx: StepContext) -> WatchedShard:
 
     A frozen one is: if it woke up it could be promoted with less than it should have.
     """
-    running, login = await _running(ctx, or_frozen=True), login_of(ctx.machinery, ctx.instance)
+    running = await _running(ctx, or_frozen=True)
     if frozen := running - await _running(ctx):
         raise FailoverFailed(f"{len(frozen)} nodes are frozen")
     present = [node for node in replicas_of(ctx.instance) if node.id in running]
     if not any(node.priority for node in present):
         raise FailoverFailed(f"none of {len(present)} running replicas may be promoted")
-    return WatchedShard(
-        name=ctx.instance.id,
-        master=address_of(master_of(ctx.instance)),
-        replicas=[address_of(node) for node in present],
-        vip=ctx.instance.ip,
-        secret=login.secret or "",
-        user=login.user,
-        commands=login.commands,
-    )
+    return watched_shard(ctx.machinery, ctx.instance, present)
 
 
 async def _find_master(ctx: StepContext) -> str:
