@@ -20,6 +20,7 @@ FULL = 0.7
 """A node's data may take this much of its new size when it becomes smaller or takes over a shard's share."""
 
 
+TYPE_CHANGES = frozenset({(Mode.SINGLE, Mode.HA)})
 CHANGE_TYPES = ("", "createReplication", "deleteReplication", "addSharding", "instanceType")
 
 
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     REMOVE_REPLICAS = "remove replicas"
     ADD_SHARDS = "add shards"
     REMOVE_SHARDS = "remove shards"
+    TYPE = "type"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ def plan_resize(
         raise errors.InvalidSpecCode("spec_code: the instance has it already")
     if wish.change_type not in CHANGE_TYPES:
         raise errors.InvalidParameter(f"change_type: {', '.join(filter(None, CHANGE_TYPES))}", name="change_type")
+    if after.mode is not before.mode:
+        _check_room(instance, after, used)
+        return _plan_standby(instance, wish, after)
     if after.replica_count != before.replica_count:
         return _plan_replicas(instance, wish, before, after)
     if wish.change_type in ("createReplication", "deleteReplication"):
@@ -101,13 +106,24 @@ def _check_flavor(instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue
     after = flavors.find(wish.spec_code, wish.capacity_gb)
     if after is None:
         raise errors.InvalidCapacity(f"new_capacity: {wish.capacity_gb:g} GB is not what {wish.spec_code} has")
-    if after.mode is not instance.mode or wish.change_type == "instanceType":
+    if (wish.change_type == "instanceType") != (after.mode is not instance.mode) or (
+        after.mode is not instance.mode and (instance.mode, after.mode) not in TYPE_CHANGES
+    ):
         raise errors.InstanceTypeUnchangeable(f"spec_code: from {instance.mode} to {after.mode}")
     if instance.engine_version not in after.engine_versions:
         raise errors.EngineVersionNotSupported(f"spec_code: not for version {instance.engine_version}")
     if after.cpu_type != instance.cpu_type:
         raise errors.InvalidSpecCode(f"spec_code: the instance has {instance.cpu_type}")
     return after
+
+
+def _plan_standby(instance: Instance, wish: ResizeWish, after: Flavor) -> ResizePlan:
+    """All nodes are new: the single node's own address becomes the one that follows the master."""
+    zones = tuple(dict.fromkeys((*instance.az_codes, *wish.zones)))
+    places = tuple(
+        Place(0, ordinal, zones[(ordinal - 1) % len(zones)]) for ordinal in range(1, after.replica_count + 1)
+    )
+    return ResizePlan(Kind.TYPE, after, places=places, leaving=tuple(node.id for node in instance.nodes))
 
 
 def _plan_replicas(instance: Instance, wish: ResizeWish, before: Flavor, after: Flavor) -> ResizePlan:

@@ -73,6 +73,16 @@ async def flush(client: Client) -> None:
     await call(client, "FLUSHALL", "ASYNC")
 
 
+async def hold_writes(client: Client, seconds: float) -> None:
+    """Writes wait, for so long at most; a second call begins anew."""
+    await call(client, "CLIENT", "PAUSE", int(seconds * 1000), "WRITE")
+
+
+async def release_writes(client: Client) -> None:
+    """Writes that waited go on."""
+    await call(client, "CLIENT", "UNPAUSE")
+
+
 async def drop_tenant_clients(client: Client) -> None:
     """Every connection but ours, the replicas' and the masters' is closed."""
     for kind in ("normal", "pubsub"):

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.commands import AdminCommands
-from cachestead.engine.connection import Client, address_of, call, connect
+from cachestead.engine.connection import Client, address_of, connect
 from cachestead.engine.endpoint import ensure_bound, ensure_unbound
 from cachestead.engine.errors import EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.info import observe_node, observe_role
-from cachestead.engine.live import drop_tenant_clients
+from cachestead.engine.live import drop_tenant_clients, hold_writes, release_writes
 from cachestead.engine.polling import until
 from cachestead.engine.replication import ensure_replica_of
 from cachestead.engine.sentinel import Sentinels
@@ -97,7 +97,7 @@ async def _ensure_following(shard: WatchedShard, replicas: Sequence[Client]) -> 
 
 
 async def _hold_until_caught_up(master: Client, replicas: Sequence[Client]) -> None:
-    await _hold(master)
+    await hold_writes(master, HOLD_SECONDS)
     wanted = (await observe_node(master)).offset
 
     async def look() -> str | None:
@@ -122,7 +122,7 @@ async def _first_promoted(
         if promoted or given_up:
             return None
         if time.monotonic() > hold_again:
-            await _hold(master)
+            await hold_writes(master, HOLD_SECONDS)
             hold_again = time.monotonic() + HOLD_SECONDS / 3
             # Looked at last: a replica promoted before the Sentinel ended is seen in the next round.
             given_up = not await sentinels.is_failing_over(shard.name)
@@ -134,13 +134,9 @@ async def _first_promoted(
     return promoted[0]
 
 
-async def _hold(master: Client) -> None:
-    await call(master, "CLIENT", "PAUSE", int(HOLD_SECONDS * 1000), "WRITE")
-
-
 async def _release(master: Client) -> None:
     with contextlib.suppress(EngineError):
-        await call(master, "CLIENT", "UNPAUSE")
+        await release_writes(master)
 
 
 @contextlib.asynccontextmanager

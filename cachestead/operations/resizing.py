@@ -30,7 +30,8 @@ from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store import networks
 from cachestead.store.database import Tx
-from cachestead.workflows.machinery import client_of
+from cachestead.workflows.change_type import CHANGE_TYPE
+from cachestead.workflows.machinery import client_of, engine_of
 from cachestead.workflows.resize_instance import (
     ADD_REPLICAS,
     ADD_SHARDS,
@@ -45,6 +46,7 @@ WORKFLOWS = {
     Kind.REMOVE_REPLICAS: REMOVE_REPLICAS,
     Kind.ADD_SHARDS: ADD_SHARDS,
     Kind.REMOVE_SHARDS: REMOVE_SHARDS,
+    Kind.TYPE: CHANGE_TYPE,
 }
 
 MAY_PASS = (*BUSY.values(), errors.WrongState, errors.Recovering)
@@ -149,6 +151,8 @@ async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, 
     if instance.state is not State.RUNNING or instance.task is not None:
         raise busy_error(instance)
     plan = plan_resize(instance, wish, service.flavors, used)
+    if plan.kind is Kind.TYPE and not engine_of(service.machinery, instance).has_subcommand_rules:
+        raise errors.InstanceTypeUnchangeable(f"spec_code: not on {instance.binary}")
     usage = await store.get_usage(tx, instance.project_id)
     before = _flavor_of(service, instance)
     left = service.quotas.ram_gb - usage.ram_gb + before.capacity_gb

@@ -2,6 +2,7 @@
 
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
+from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
@@ -31,6 +32,7 @@ ALL = (
     REMOVE_REPLICAS,
     ADD_SHARDS,
     REMOVE_SHARDS,
+    CHANGE_TYPE,
     SET_PRIORITY,
     LEAVE_DOMAIN_NAME,
     SWITCH_MASTER,

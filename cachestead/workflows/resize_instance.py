@@ -67,22 +67,22 @@ _MOVING = (20, 90)
 
 async def start_joining(ctx: StepContext) -> None:
     """The nodes that are to come run; they know nobody yet."""
-    await start_each(ctx, _named(ctx, "joining"))
+    await start_each(ctx, named(ctx, "joining"))
 
 
 async def remove_joining(ctx: StepContext) -> None:
     """The nodes that were to come are gone again, and nobody knows them."""
-    await _persist(ctx, lambda: _drop(ctx, _named(ctx, "joining")))
+    await persist(ctx, lambda: _drop(ctx, named(ctx, "joining")))
 
 
 async def join_nodes(ctx: StepContext) -> None:
     """All nodes are members: each copies its master, and the Sentinels or the cluster know it."""
-    await _persist(ctx, lambda: _settle(ctx, ctx.instance.nodes))
+    await persist(ctx, lambda: _settle(ctx, ctx.instance.nodes))
 
 
 async def drop_leaving(ctx: StepContext) -> None:
     """The nodes that are to go serve nobody, are gone, and nobody knows them."""
-    await _persist(ctx, lambda: _drop(ctx, _named(ctx, "leaving")))
+    await persist(ctx, lambda: _drop(ctx, named(ctx, "leaving")))
 
 
 async def widen_limits(ctx: StepContext) -> None:
@@ -102,15 +102,16 @@ async def set_old_limits(ctx: StepContext) -> None:
 
 async def spread_slots(ctx: StepContext) -> None:
     """The shards that stay share all slots evenly; others have none."""
-    await _persist(ctx, lambda: _balance(ctx, _named(ctx, "leaving")))
+    await persist(ctx, lambda: _balance(ctx, named(ctx, "leaving")))
 
 
 async def gather_slots(ctx: StepContext) -> None:
     """The shards there were before share all slots evenly; new ones have none."""
-    await _persist(ctx, lambda: _balance(ctx, _named(ctx, "joining")))
+    await persist(ctx, lambda: _balance(ctx, named(ctx, "joining")))
 
 
-def _named(ctx: StepContext, which: str) -> list[Node]:
+def named(ctx: StepContext, which: str) -> list[Node]:
+    """The nodes that are `joining` or `leaving`."""
     return [node for node in ctx.instance.nodes if node.id in ctx.job.params[which]]
 
 
@@ -122,7 +123,7 @@ def _new_flavor(ctx: StepContext) -> Flavor:
     return ctx.machinery.flavors.get(*ctx.job.params["flavor"])
 
 
-async def _persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
+async def persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
     """Do it; what lost nodes stand in the way of is done again once they run."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + PATIENCE_SECONDS
@@ -143,24 +144,25 @@ async def _limit(ctx: StepContext, flavor: Flavor) -> None:
     limits = Limits(flavor.node_memory, flavor.node_connections, persistent=flavor.replica_count > 1)
 
     async def act() -> None:
-        present = await _present(ctx, _named(ctx, "leaving"))
+        present = await _present(ctx, named(ctx, "leaving"))
         for node in present.nodes:
             client = client_of(ctx.machinery, present, node)
             await set_limits(client, limits, present.parameters, engine)
 
-    await _persist(ctx, act)
+    await persist(ctx, act)
 
 
 async def _present(ctx: StepContext, leaving: Sequence[Node]) -> Instance:
     """The instance with the nodes that are there, all running; of those that leave some may be gone already."""
     instance = await with_roles_now(ctx.machinery, ctx.instance)
-    left = {node.id for node in leaving if not await _runs(ctx, node)}
+    left = {node.id for node in leaving if not await runs(ctx, node)}
     instance = replace(instance, nodes=tuple(node for node in instance.nodes if node.id not in left))
     await start_each(replace(ctx, instance=instance), instance.nodes)
     return instance
 
 
-async def _runs(ctx: StepContext, node: Node) -> bool:
+async def runs(ctx: StepContext, node: Node) -> bool:
+    """Whether the node has a process."""
     return any(one.id == node.id and one.running for one in await ctx.machinery.runtime.observe_nodes())
 
 
@@ -174,11 +176,11 @@ async def _settle(ctx: StepContext, nodes: Sequence[Node]) -> None:
         await cluster.ensure_only([client for shard in shards for client in shard.nodes], CLUSTER_SECONDS)
         await cluster.form_cluster(shards, CLUSTER_SECONDS)
     elif has_standby(instance):
-        await _watch(ctx, instance)
+        await ensure_standby(ctx, instance)
     await save_roles(machinery, ctx.instance, await with_roles_now(machinery, instance))
 
 
-async def _watch(ctx: StepContext, instance: Instance) -> None:
+async def ensure_standby(ctx: StepContext, instance: Instance) -> None:
     """The replicas copy the master, which has the address, and the Sentinels know these nodes and no others."""
     machinery, master = ctx.machinery, master_of(instance)
     others = [node for node in instance.nodes if node.id != master.id]
@@ -199,7 +201,7 @@ async def _watch(ctx: StepContext, instance: Instance) -> None:
 async def _drop(ctx: StepContext, gone: Sequence[Node]) -> None:
     """These nodes serve nobody any more, have ended, and whoever watches has forgotten them."""
     staying = [node for node in ctx.instance.nodes if node not in gone]
-    running = [node for node in gone if await _runs(ctx, node)]
+    running = [node for node in gone if await runs(ctx, node)]
     if running:
         await _save_away(ctx, gone)
         await _relieve(ctx, gone)
@@ -286,14 +288,16 @@ async def _end_earlier(masters: Sequence[Client], road: Road) -> None:
         await slot_migration.move_slots(masters, move, road)
 
 
-def _succeed(instance: Instance, job: Job, at: datetime) -> Instance:
+def with_new_flavor(instance: Instance, job: Job, at: datetime) -> Instance:
+    """The instance with the flavor that was asked for, without the nodes that left."""
     code, capacity = job.params["flavor"]
     nodes = tuple(node for node in instance.nodes if node.id not in job.params["leaving"])
     resized = replace(advance(instance, Event.CHANGE_DONE, at), spec_code=code, capacity_gb=capacity)
     return _with_nodes(resized, nodes)
 
 
-def _fail(instance: Instance, job: Job, at: datetime) -> Instance:
+def resize_failed(instance: Instance, job: Job, at: datetime) -> Instance:
+    """The instance without the nodes that were to come."""
     nodes = tuple(node for node in instance.nodes if node.id not in job.params["joining"])
     return _with_nodes(advance(instance, Event.CHANGE_FAILED, at), nodes)
 
@@ -307,19 +311,22 @@ def _with_nodes(instance: Instance, nodes: tuple[Node, ...]) -> Instance:
 
 def _resize(name: str, steps: tuple[Step, ...], task: str = "EXTEND") -> Workflow:
     return Workflow(
-        name, job_type="resizeInstanceJob", steps=(*steps, Step(verify)), succeed=_succeed, fail=_fail, task=task
+        name,
+        job_type="resizeInstanceJob",
+        steps=(*steps, Step(verify)),
+        succeed=with_new_flavor,
+        fail=resize_failed,
+        task=task,
     )
 
 
-_START = Step(start_joining, undo=remove_joining)
+START = Step(start_joining, undo=remove_joining)
 _DROP = Step(drop_leaving, undo=join_nodes)
 _WIDEN = Step(widen_limits, undo=set_old_limits)
-_LIMIT = Step(set_new_limits, undo=set_old_limits)
+LIMIT = Step(set_new_limits, undo=set_old_limits)
 
-CHANGE_CAPACITY = _resize("change-capacity", (_LIMIT,))
-ADD_REPLICAS = _resize("add-replicas", (_START, Step(join_nodes), _LIMIT), task="AddReplica")
-REMOVE_REPLICAS = _resize("remove-replicas", (_DROP, _LIMIT), task="DelReplica")
-ADD_SHARDS = _resize(
-    "add-shards", (_START, Step(join_nodes), _WIDEN, Step(spread_slots, undo=gather_slots), _LIMIT)
-)
-REMOVE_SHARDS = _resize("remove-shards", (_WIDEN, Step(spread_slots, undo=gather_slots), _DROP, _LIMIT))
+CHANGE_CAPACITY = _resize("change-capacity", (LIMIT,))
+ADD_REPLICAS = _resize("add-replicas", (START, Step(join_nodes), LIMIT), task="AddReplica")
+REMOVE_REPLICAS = _resize("remove-replicas", (_DROP, LIMIT), task="DelReplica")
+ADD_SHARDS = _resize("add-shards", (START, Step(join_nodes), _WIDEN, Step(spread_slots, undo=gather_slots), LIMIT))
+REMOVE_SHARDS = _resize("remove-shards", (_WIDEN, Step(spread_slots, undo=gather_slots), _DROP, LIMIT))

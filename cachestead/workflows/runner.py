@@ -227,13 +227,14 @@ class Runner:
         log.warning("job failed", job=job_id, kind=job.kind, instance=instance.id, reason=reason)
 
     async def _save_end(self, tx: Tx, before: Instance, after: Instance) -> None:
-        """The instance as its workflow leaves it. Nodes that are not among its own any more take their address."""
+        """The instance as its workflow leaves it. Nodes that left free their address if nobody keeps it."""
         await instance_store.save_instance(tx, after)
         kept = {node.id: node for node in after.nodes}
         for node in before.nodes:
             if node.id not in kept:
                 await instance_store.remove_node(tx, node.id)
-                await networks.remove_address(tx, node.address)
+                if node.address != after.ip:
+                    await networks.remove_address(tx, node.address)
             elif kept[node.id] != node:
                 await instance_store.save_node(tx, kept[node.id])
         flavor = self._machinery.flavors.get(after.spec_code, after.capacity_gb)

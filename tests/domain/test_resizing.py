@@ -161,6 +161,24 @@ OUT_OF_NAME = replace(HA_3, nodes=(*HA_3.nodes[:2], replace(HA_3.nodes[2], in_do
             id="single",
         ),
         pytest.param(
+            instance_of(SINGLE, 1, ("az1",)),
+            HA.format("r2"),
+            1,
+            {},
+            errors.InstanceTypeUnchangeable,
+            "spec_code",
+            id="type unsaid",
+        ),
+        pytest.param(
+            HA_3,
+            HA.format("r2"),
+            1,
+            {"change_type": "instanceType"},
+            errors.InstanceTypeUnchangeable,
+            "spec_code",
+            id="the same type",
+        ),
+        pytest.param(
             HA_3, "redis.ha.au1.large.r3.2", 2, {}, errors.InvalidSpecCode, "spec_code", id="another processor"
         ),
         pytest.param(
@@ -281,6 +299,14 @@ def test_what_cannot_be_is_refused_with_its_code(
         plan(instance, flavor, gb, **wish)
     assert type(refusal.value) is error
     assert str(refusal.value.detail).startswith(named)
+
+
+def test_a_single_node_makes_way_for_a_master_and_its_standby():
+    instance = instance_of(SINGLE, 1, ("az1",))
+    planned = plan(instance, HA.format("r2"), 1, change_type="instanceType", zones=("az2",))
+    assert planned.kind is Kind.TYPE
+    assert [(place.ordinal, place.zone) for place in planned.places] == [(1, "az1"), (2, "az2")]
+    assert leaving(instance, planned) == list(instance.nodes)
 
 
 def test_only_what_is_more_has_to_be_promised_besides():

@@ -180,6 +180,17 @@ def test_a_change_of_shape_goes_on_after_the_service_is_killed(
     assert_nothing_is_left_over(installation)
 
 
+def test_a_single_node_becomes_a_master_with_a_standby(installation: Installation):
+    single = installation.create("growing-up", "redis.single.xu1.tiny.128")
+    with writing(to_address(single)) as ledger:
+        resized(installation, single, HA, 0.125, change_type="instanceType", available_zones=["local-1b"])
+    assert ledger.lost() == {}
+    now = installation.show(single["instance_id"])
+    assert now is not None
+    assert (now["cache_mode"], now["ip"], now["readonly_domain_name"] is not None) == ("ha", single["ip"], True)
+    assert ledger.longest < 5, ledger.failures
+
+
 def test_a_change_can_wait_for_the_maintenance_window(installation: Installation, standby: dict[str, Any]):
     instance_id, now = standby["instance_id"], datetime.now(UTC)
     closed, closing = (f"{(now.hour + more) % 24:02}:00:00" for more in (3, 4))

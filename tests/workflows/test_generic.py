@@ -43,8 +43,9 @@ from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
+from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
-from cachestead.workflows.machinery import address_of, client_of, shards_at
+from cachestead.workflows.machinery import address_of, client_of, has_standby, shards_at
 from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -116,7 +117,9 @@ class World:
             assert await client.set("served", "yes")
         standby = [client_of(machinery, instance, node) for node in replicas_of(instance)]
         await replication.wait_in_sync(standby, master, 20)
-        assert await machinery.sentinels.masters() == {**await machinery.sentinels.masters(), instance_id: master}
+        if has_standby(instance):
+            watched = await machinery.sentinels.masters()
+            assert watched == {**watched, instance_id: master}
         return instance
 
     async def _serves_as_cluster(self, instance: Instance) -> None:
@@ -222,6 +225,14 @@ def chosen(request: pytest.FixtureRequest, workflow: Workflow) -> str:
 @pytest_asyncio.fixture(loop_scope="module")
 async def kept(world: World, chosen: str, workflow: Workflow) -> str:
     """The same in a shape that can be changed so."""
+    if workflow.name == "change-type":
+        # There is no way back: each test has one of its own.
+        single = await world.create(
+            spec_code="redis.single.xu1.large.1", capacity_gb=1, az_codes=world.order.az_codes[:1]
+        )
+        await world.last_job(single)
+        await world.serves(single)
+        return single
     needed = {"add-shards": THREE_SHARDS, "remove-shards": FOUR_SHARDS}.get(workflow.name)
     if needed and (await world.instance(chosen)).spec_code != needed:
         await ASK["remove-shards" if needed == THREE_SHARDS else "add-shards"](world, chosen)
@@ -279,6 +290,7 @@ ASK: dict[str, Ask] = {
     "add-replicas": lambda world, one: _resize(world, one, FOUR_NODES, 1, change_type="createReplication"),
     "remove-replicas": _remove_replica,
     "switch-shard": lambda world, one: _start_on_replica(world, one, SWITCH_SHARD),
+    "change-type": lambda world, one: _resize(world, one, TWO_NODES, 1, change_type="instanceType"),
     "add-shards": lambda world, one: _resize(world, one, FOUR_SHARDS, 32, change_type="addSharding"),
     "remove-shards": lambda world, one: _resize(world, one, THREE_SHARDS, 24),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
@@ -466,3 +478,20 @@ async def _remove(world: World, instance: Instance, leaving: Node) -> None:
         taken = await store.lock_any_instance(tx, instance.id)
         await change(tx, world.service, world.caller, taken, Change(REMOVE_REPLICAS, Event.RESIZE_ASKED, params))
     world.service.worker.nudge()
+
+
+@pytest.mark.parametrize("step", ["copy_data", "hand_over", "remove_old", "verify"])
+async def test_a_single_node_has_its_data_back_when_its_change_fails(world: World, step: str):
+    one = await world.create(spec_code="redis.single.xu1.large.1", capacity_gb=1, az_codes=world.order.az_codes[:1])
+    await world.last_job(one)
+    instance = await world.serves(one)
+    async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
+        await client.set("kept", "yes")
+    number = [known.name for known in CHANGE_TYPE.steps].index(step)
+    world.install(with_undos_twice(failing_after(CHANGE_TYPE, number)))
+    await ASK["change-type"](world, one)
+
+    assert (await world.last_job(one)).status is JobStatus.FAIL
+    instance = await world.serves(one)
+    async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
+        assert await client.get("kept") == "yes"
