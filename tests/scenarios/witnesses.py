@@ -181,7 +181,7 @@ def agreed(installation: Installation, instance: dict[str, Any]) -> list[NodeSee
         master = next(one for one in nodes if (one.group, one.role) == (node.group, "master"))
         _assert_says_so(node, master, port)
     if shown["cache_mode"] == "ha":
-        assert masters_by_sentinel(installation, instance_id) == {nodes[0].address}, "the Sentinels agree"
+        assert sentinel_views(installation, instance_id) == {(nodes[0].address, len(nodes) - 1, 2)}
     if shown["cache_mode"] == "cluster":
         _assert_one_cluster([view_of(node.address, port) for node in nodes], nodes)
     return sorted(nodes, key=lambda node: node.role != "master")
@@ -204,8 +204,11 @@ def _assert_says_so(node: NodeSeen, master: NodeSeen, port: int) -> None:
         assert facts["master_link_status"] == "up"
 
 
-def masters_by_sentinel(installation: Installation, instance_id: str) -> set[str]:
-    """Every address that one of the three Sentinels holds for the instance's master."""
+def sentinel_views(installation: Installation, instance_id: str) -> set[tuple[str, int, int]]:
+    """What each Sentinel says: the master's address, how many replicas and how many other Sentinels it knows.
+
+    Without knowing these it replaces nobody while the service is away.
+    """
     with reading(installation) as connection:
         sealed = connection.scalar(select(facts.c.value).where(facts.c.key == "sentinel"))
         listening = connection.scalars(select(addresses.c.address).where(addresses.c.owner == "sentinel")).all()
@@ -213,8 +216,12 @@ def masters_by_sentinel(installation: Installation, instance_id: str) -> set[str
     secret = Vault.at(installation.folder).open(sealed)["secret"]
     found = set()
     for address in listening:
-        with redis.Redis(address, port, username=ADMIN, password=secret, socket_timeout=1) as client:
-            found.add(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", instance_id)[0].decode())
+        with redis.Redis(
+            address, port, username=ADMIN, password=secret, socket_timeout=1, decode_responses=True, protocol=2
+        ) as client:
+            flat = client.execute_command("SENTINEL", "MASTER", instance_id)
+        seen = dict(zip(flat[::2], flat[1::2], strict=True))
+        found.add((seen["ip"], int(seen["num-slaves"]), int(seen["num-other-sentinels"])))
     return found
 
 
