@@ -199,8 +199,8 @@ def test_a_change_can_wait_for_the_maintenance_window(installation: Installation
     with installation.http() as api:
         set_window(api, instance_id, closed, closing)
         later = {"execute_immediately": False}
-        assert resize(api, standby, "redis.ha.xu1.large.r3.2", 2, **later).status_code == 204
-        again = resize(api, standby, "redis.ha.xu1.large.r3.4", 4)
+        assert resize(api, standby, "redis.ha.xu1.large.r2.2", 2, **later).status_code == 204
+        again = resize(api, standby, "redis.ha.xu1.large.r2.4", 4)
         assert (again.status_code, again.json()["error_code"]) == (400, "DCS.4108")
         task = last_task(installation, standby)
         assert (task["name"], task["status"]) == ("EXTEND", "INIT")
@@ -208,11 +208,11 @@ def test_a_change_can_wait_for_the_maintenance_window(installation: Installation
 
         off = api.delete(f"/instances/{instance_id}/tasks/{task['id']}")
         assert off.status_code == 200
-        assert resize(api, standby, "redis.ha.xu1.large.r3.4", 4, **later).status_code == 204
+        assert resize(api, standby, "redis.ha.xu1.large.r2.4", 4, **later).status_code == 204
 
         now = datetime.now(UTC)
         set_window(api, instance_id, f"{now.hour:02}:00:00", f"{(now.hour + 1) % 24:02}:00:00")
-    eventually(lambda: (installation.show(instance_id) or {})["spec_code"] == "redis.ha.xu1.large.r3.4")
+    eventually(lambda: (installation.show(instance_id) or {})["spec_code"] == "redis.ha.xu1.large.r2.4")
     settled(installation, instance_id)
     assert last_task(installation, standby)["status"] == "SUCCESS"
 

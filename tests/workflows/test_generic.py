@@ -482,7 +482,9 @@ async def _remove(world: World, instance: Instance, leaving: Node) -> None:
 
 @pytest.mark.parametrize("step", ["copy_data", "hand_over", "remove_old", "verify"])
 async def test_a_single_node_has_its_data_back_when_its_change_fails(world: World, step: str):
-    one = await world.create(spec_code="redis.single.xu1.large.1", capacity_gb=1, az_codes=world.order.az_codes[:1])
+    one = await world.create(
+        spec_code="redis.single.xu1.large.1", capacity_gb=1, az_codes=world.order.az_codes[:1]
+    )
     await world.last_job(one)
     instance = await world.serves(one)
     async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
