@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 from cachestead.domain.flavors import FlavorCatalogue
 from cachestead.domain.jobs import Job
@@ -15,6 +16,7 @@ from cachestead.identity.secrets import Vault
 from cachestead.settings import QuotaSettings, RegionSettings
 from cachestead.store import networks
 from cachestead.store.database import Database, Tx
+from cachestead.store.remembered import Remembered
 from cachestead.workflows.machinery import Machinery
 
 
@@ -53,6 +55,11 @@ class Service:
 
     networks: dict[str, Network] = field(default_factory=dict)
     """Those read so far, by project."""
+
+    @cached_property
+    def pages(self) -> Remembered[Any]:
+        """Pages of lists that clients poll."""
+        return Remembered(self.database)
 
     @property
     def database(self) -> Database:

@@ -55,8 +55,9 @@ class Health:
             for one, truth in zip(found, seen, strict=True)
             if truth and truth.used_memory is not None and truth.used_memory != one.used_memory
         }
-        async with self._machinery.database.writing() as tx:
-            await store.save_used_memory(tx, used)
+        if used:
+            async with self._machinery.database.writing() as tx:
+                await store.save_used_memory(tx, used)
 
     async def watch_exits(self) -> None:
         """Act on every process that ends unasked, as it happens."""

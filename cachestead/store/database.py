@@ -35,11 +35,17 @@ class Database:
         self.url = _with_async_driver(url)
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
         self._write_lock = asyncio.Lock()
+        self._changes = 0
         if self.is_sqlite:
             self._engine = _sqlite_engine(self.url, _LocalConnection, "BEGIN")
             self._writer = _sqlite_engine(self.url, aiosqlite.Connection, "BEGIN IMMEDIATE")
         else:
             self._engine = self._writer = _server_engine(self.url, pool_size)
+
+    @property
+    def generation(self) -> int | None:
+        """Another number after every change; None where other processes may write too."""
+        return self._changes if self.is_sqlite else None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
@@ -55,8 +61,12 @@ class Database:
                 yield connection
             return
         # Within one process a lock is fairer and quicker than SQLite's own waiting.
-        async with self._write_lock, self._writer.begin() as connection:
-            yield connection
+        async with self._write_lock:
+            try:
+                async with self._writer.begin() as connection:
+                    yield connection
+            finally:
+                self._changes += 1
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; nothing happens if it is."""

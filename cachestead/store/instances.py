@@ -263,12 +263,11 @@ async def save_in_domain_name(tx: Tx, node: str, *, wanted: bool) -> None:
 
 
 async def save_used_memory(tx: Tx, used: dict[str, MiB]) -> None:
-    """Used memory by instance id."""
-    if used:
-        await tx.execute(
-            update(instances).where(instances.c.id == bindparam("_id")).values(used_memory=bindparam("_used")),
-            [{"_id": instance_id, "_used": size} for instance_id, size in used.items()],
-        )
+    """Used memory by instance id, of at least one."""
+    await tx.execute(
+        update(instances).where(instances.c.id == bindparam("_id")).values(used_memory=bindparam("_used")),
+        [{"_id": instance_id, "_used": size} for instance_id, size in used.items()],
+    )
 
 
 async def remove_nodes(tx: Tx, instance_id: str) -> None:

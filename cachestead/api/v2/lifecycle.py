@@ -78,16 +78,21 @@ async def list_instances(
         with_failed=read_flag(include_failure, "include_failure"),
         with_deleted=read_flag(include_delete, "include_delete"),
     )
-    async with service.database.reading() as tx:
-        network = await service.network_of(tx, caller.project)
-        count, found = await store.list_instances(tx, caller.project, wanted, offset=offset, limit=limit)
-    listed = [
-        InstanceListed.of(
-            one, service.flavors.get(one.spec_code, one.capacity_gb), network, service.region.dns_zone
-        )
-        for one in found
-    ]
-    return ListInstancesOut.model_construct(instance_num=count, instances=listed)
+
+    async def look() -> ListInstancesOut:
+        async with service.database.reading() as tx:
+            network = await service.network_of(tx, caller.project)
+            count, found = await store.list_instances(tx, caller.project, wanted, offset=offset, limit=limit)
+        listed = [
+            InstanceListed.of(
+                one, service.flavors.get(one.spec_code, one.capacity_gb), network, service.region.dns_zone
+            )
+            for one in found
+        ]
+        return ListInstancesOut.model_construct(instance_num=count, instances=listed)
+
+    page: ListInstancesOut = await service.pages.get((caller.project, wanted, offset, limit), look)
+    return page
 
 
 @chapter.delete(_ALL)
