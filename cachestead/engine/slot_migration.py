@@ -16,7 +16,7 @@ from typing import Any
 from cachestead.domain.slots import SlotMove, Slots
 from cachestead.engine.acl import REPLICA
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.cluster import NodeId, observe_all, observe_cluster
+from cachestead.engine.cluster import ClusterView, NodeId, observe_all, observe_cluster
 from cachestead.engine.connection import Client, address_of, answering, call, with_patience
 from cachestead.engine.errors import ClusterNotAgreed, EngineRefused, SlotMoveFailed
 from cachestead.engine.polling import until
@@ -112,12 +112,18 @@ async def half_moved(masters: Sequence[Client]) -> list[SlotMove]:
     opened: dict[tuple[NodeId, NodeId], set[int]] = {}
     owner_of = {slot: view.me for view in views for slot in view.myself.slots}
     for view in views:
-        pairs = [(slot, view.me, target) for slot, target in view.myself.migrating.items()]
+        pairs = [(slot, view.me, _heir(view, target)) for slot, target in view.myself.migrating.items()]
         pairs += [(slot, owner_of.get(slot, source), view.me) for slot, source in view.myself.importing.items()]
         for slot, source, target in pairs:
             if source != target:
                 opened.setdefault((source, target), set()).add(slot)
     return [SlotMove(source, target, Slots.of(slots)) for (source, target), slots in sorted(opened.items())]
+
+
+def _heir(view: ClusterView, node: NodeId) -> NodeId:
+    """Who has what the node had: a master that was lost in a move follows the one that took over."""
+    known = view.nodes.get(node)
+    return known.master_id or node if known else node
 
 
 async def observe_migrations(client: Client) -> list[SlotMigration]:
