@@ -78,8 +78,9 @@ class SlotMigration:
     name: str
     is_export: bool
     slots: Slots
-    source: NodeId
-    target: NodeId
+    source: NodeId | None
+    """None, as the target, where the engine does not say: after a failover it knows some moves in part."""
+    target: NodeId | None
     state: str
     message: str
 
@@ -148,6 +149,8 @@ class _Mover:
     source: Client
     target: Client
     target_address: NodeAddress
+    strokes: bool
+    """Slots may go whole. Valkey waits for replicas at each SETSLOT, and 9.1 crashes if that is inside MULTI."""
     keys_moved: int = 0
     slots_moved: int = 0
 
@@ -250,7 +253,7 @@ class _Mover:
         mine = slots & (await observe_cluster(self.source)).myself.slots
         # A client that has been to the target follows it everywhere; some stumble over a node that is new to them.
         at_once = min(CLOSE_AT_ONCE, 1 + len(owned) // NEW_SLOTS)
-        rest = slots - await self._move_whole(source, mine, at_once)
+        rest = slots - (await self._move_whole(source, mine, at_once) if self.strokes else Slots())
         await _set_slots(self.source, rest & mine, "MIGRATING", self.move.target)
         await self._send_keys(source, rest & mine)
         await self._close(rest)
@@ -362,8 +365,10 @@ async def _mover(masters: Sequence[Client], move: SlotMove, road: Road, report: 
     by_id = dict(zip((view.me for view in await observe_all(masters)), masters, strict=True))
     if move.source not in by_id or move.target not in by_id:
         raise SlotMoveFailed(f"{move.source} and {move.target} are not both masters here")
-    target = by_id[move.target]
-    return _Mover(masters, move, road, report, by_id[move.source], target, NodeAddress(*address_of(target)))
+    source, target = by_id[move.source], by_id[move.target]
+    async with answering(source):
+        strokes = "valkey_version" not in await source.info("server")
+    return _Mover(masters, move, road, report, source, target, NodeAddress(*address_of(target)), strokes)
 
 
 def _together(found: Mapping[int, Sequence[str]], most: int) -> Iterator[dict[int, Sequence[str]]]:
@@ -406,8 +411,8 @@ def _read_migration(flat: Any) -> SlotMigration:
         name=said["name"],
         is_export=said["operation"] == "EXPORT",
         slots=Slots.parse(said["slot_ranges"]),
-        source=said["source_node"],
-        target=said["target_node"],
+        source=said.get("source_node"),
+        target=said.get("target_node"),
         state=said["state"],
         message=said["message"],
     )

@@ -221,7 +221,7 @@ async def test_the_master_that_took_over_goes_on_with_the_move(machine: Machine,
     await form_cluster(cluster.shards)
     keys = await filled(cluster, 3000)
     source, target, _ = await observe_all(cluster.masters)
-    slots = source.myself.slots.take(4000)
+    slots = source.myself.slots.take(1500)
     async with writing(cluster) as writer:
         moving = asyncio.create_task(
             move_slots(cluster.masters, SlotMove(source.me, target.me, slots), replace(road, slots_at_once=256))
@@ -236,7 +236,7 @@ async def test_the_master_that_took_over_goes_on_with_the_move(machine: Machine,
         done = await move_slots(cluster.masters, SlotMove(source.me, target.me, slots), road)
         before = writer.count
         await eventually(lambda: asyncio.sleep(0, writer.count > before + writer.keys))
-    assert done.slots_moved == 4000
+    assert done.slots_moved == 1500
     assert await half_moved(cluster.masters) == []
     views = await observe_all(cluster.nodes)
     assert disagreement(views) is None
