@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -313,6 +314,26 @@ async def test_a_key_that_cannot_pass_is_named_and_the_rest_stays_served(cluster
     await cluster.masters[3].config_set("maxmemory", 64_000_000)
     assert (await move_slots(cluster.masters, await first_slots(cluster, 10), road)).slots_moved == 10
     assert await tenant.strlen(key) == 8_000_000
+
+
+async def test_slots_that_do_not_pass_whole_are_tried_key_by_key(cluster: Cluster):
+    road = Road(atomic=False, secret=REPLICA_SECRET)
+    tenant = cluster.tenant()
+    tag = next(f"{{t{n}}}" for n in range(10_000) if slot_of(f"{{t{n}}}") in Slots.parse("0-100"))
+    keys = {f"{tag}{number}": str(number) for number in range(300)}
+    for key, value in keys.items():
+        await tenant.set(key, value)
+    move = await first_slots(cluster, 101)
+    await cluster.masters[3].config_set("maxmemory", 1)
+    with pytest.raises(SlotMoveFailed, match=re.escape(tag)):
+        await move_slots(cluster.masters, move, road)
+    assert {key: await tenant.get(key) for key in keys} == keys
+    await cluster.masters[3].config_set("maxmemory", 64_000_000)
+    for left in await half_moved(cluster.masters):
+        await move_slots(cluster.masters, left, road)
+    assert (await move_slots(cluster.masters, move, road)).slots_moved == 101
+    assert {key: await tenant.get(key) for key in keys} == keys
+    assert await cluster.masters[3].dbsize() == 300
 
 
 async def test_slots_of_a_third_are_not_moved(cluster: Cluster, road: Road):
