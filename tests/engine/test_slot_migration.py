@@ -286,7 +286,12 @@ async def lose_and_replace(cluster: Cluster, shard: int) -> None:
 
 async def wait_all_masters(cluster: Cluster) -> list[ClusterView]:
     """The views of the masters, once all nodes agree on who they are."""
-    await wait_agreed(cluster.nodes, 20, spread=True)
+    view = await wait_agreed(cluster.nodes, 20, spread=True)
+    for at, shard in enumerate(cluster.shards):
+        master, replica = sorted(shard.nodes, key=lambda node: not view.find_at(address_of(node)).is_master)
+        if master is not shard.master:
+            print(f"{address_of(master)} is master and not {address_of(replica)}, which had taken over")
+        cluster.shards[at] = Shard(master, (replica,))
     return await observe_all(cluster.masters)
 
 
