@@ -266,7 +266,7 @@ def disagreement(views: Sequence[ClusterView]) -> str | None:
     Slots on their way are left out: who owns them now, a node that imports them learns from nobody, not even when
     a replica has taken over there. `move_slots` ends that, and could not begin if it had to be over first.
     """
-    moving = Slots.of(slot for view in views for slot in view.myself.importing)
+    moving = Slots.of(slot for view in views if view.myself.is_master for slot in view.myself.importing)
     for view in views:
         here = view.myself.address
         if unsure := [str(node.address) for node in view.nodes.values() if not node.is_sure]:
