@@ -14,7 +14,7 @@ from typing import Any
 
 from cachestead.domain.slots import ALL_SLOTS, SLOT_COUNT, Slots, even_slots
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.connection import Client, address_of, call
+from cachestead.engine.connection import Client, address_of, answering, call
 from cachestead.engine.errors import ClusterNotAgreed, EngineError, EngineRefused, EngineUnreachable, SlotsInDanger
 from cachestead.engine.live import set_directives
 from cachestead.engine.polling import until
@@ -193,18 +193,31 @@ async def ensure_met(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> 
 
 
 async def ensure_slots(masters: Sequence[Client]) -> None:
-    """Every slot has an owner: those that nobody has go where an even deal puts them.
+    """Every slot has an owner: one that nobody has goes to who holds its keys, else where an even deal puts it.
 
-    Only for all masters of a cluster, all reachable: a slot whose owner is not among them would get a second.
+    Only for all masters of a cluster, all reachable: a slot whose owner is not among them would get a second. A slot
+    with keys loses its owner where a target is lost in the moment of taking it, before its replica heard of it.
     """
     views = await observe_all(masters)
     owned = Slots.of(slot for view in views for node in view.nodes.values() for slot in node.slots)
-    for client, view, wanted in zip(masters, views, even_slots(len(masters)), strict=True):
-        missing = wanted - owned
-        if missing and not view.myself.is_master:
-            raise SlotsInDanger(f"{address_of(client)} is no master and cannot be given {missing}")
-        if missing:
-            await add_slots(client, missing)
+    missing = ALL_SLOTS - owned
+    held = await asyncio.gather(*(_with_keys(master, missing if owned else Slots()) for master in masters))
+    anywhere = Slots.of(slot for slots in held for slot in slots)
+    for client, view, even, own in zip(masters, views, even_slots(len(masters)), held, strict=True):
+        given = ((even & missing) - anywhere) | own
+        if given and not view.myself.is_master:
+            raise SlotsInDanger(f"{address_of(client)} is no master and cannot be given {given}")
+        if given:
+            await add_slots(client, given)
+
+
+async def _with_keys(client: Client, slots: Slots) -> Slots:
+    """Those of the slots that the node has keys of."""
+    async with answering(client), client.pipeline(transaction=False) as pipeline:
+        for slot in slots:
+            pipeline.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot)
+        counts = await pipeline.execute()
+    return Slots.of(slot for slot, count in zip(slots, counts, strict=True) if count)
 
 
 async def add_slots(client: Client, slots: Slots) -> None:

@@ -34,7 +34,6 @@ from cachestead.runtime.interface import NodeNotStarted
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import (
     address_of,
-    client_at,
     client_of,
     engine_of,
     ensure_unwatched,
@@ -245,11 +244,13 @@ async def _balance(ctx: StepContext, without: Sequence[Node]) -> None:
     """All shards but those of `without` share all slots evenly."""
     machinery, instance = ctx.machinery, await _present(ctx, without)
     everyone = [client_of(machinery, instance, node) for node in instance.nodes]
-    view = await cluster.wait_agreed(everyone, CLUSTER_SECONDS, spread=True)
-    masters = [client_at(machinery, instance, node.address) for node in view.nodes.values() if node.is_master]
+    views = await cluster.observe_all(everyone)
+    masters = [client for client, view in zip(everyone, views, strict=True) if view.myself.is_master]
     road = _road(ctx)
+    # What an earlier attempt left: slots without an owner, where its target was lost, and slots half moved.
+    await cluster.ensure_slots(masters)
     await _end_earlier(masters, road)
-    view = await cluster.observe_cluster(masters[0])
+    view = await cluster.wait_agreed(everyone, CLUSTER_SECONDS, spread=True)
     leaving = {node.shard for node in without}
     targets = [
         found.id
