@@ -213,7 +213,10 @@ def test_deleting_waits_until_the_instance_is_gone(service, run):
 
 def _ready_to_create(service, *looks):
     service.answers["GET", "/flavors"] = (200, {"flavors": [
-        {"spec_code": RUNNING["spec_code"], "replica_count": 2, "cpu_type": "x86_64", "product_type": "generic"},
+        {
+            "spec_code": RUNNING["spec_code"], "cache_mode": "ha", "capacity": ["0.125"], "replica_count": 2,
+            "cpu_type": "x86_64", "product_type": "generic",
+        },
     ]})  # fmt: skip
     service.answers["GET", "/v2/available-zones"] = (
         200,
