@@ -94,6 +94,23 @@ class Client:
         answer = self._project("PUT", "/instances/status", {"instances": instances, "action": action})
         return list(answer.get("results") or [])
 
+    def resize_instance(self, instance: str, body: Json) -> None:
+        """Begin to change size, replicas or shards, or put it off until the maintenance window."""
+        self._project("POST", f"/instances/{instance}/resize", body)
+
+    def change_master_standby(self, instance: str) -> None:
+        """Let a standby node be master; it is when the call answers."""
+        self._project("POST", f"/instances/{instance}/swap")
+
+    def execute_cluster_switchover(self, instance: str, group: str, node: str) -> str:
+        """Begin to let a replica be master of its shard; the job that does it."""
+        answer = self._project("POST", f"/instance/{instance}/groups/{group}/replications/{node}/async-switchover")
+        return str(answer["job_id"])
+
+    def show_nodes_information(self, instance: str) -> list[Json]:
+        """Nodes of an instance, shard by shard, the oldest of each first."""
+        return list(self._project("GET", f"/instances/{instance}/logical-nodes")["nodes"])
+
     def reset_password(self, instance: str, new_password: str | None) -> Json:
         """Set another password, or none at all."""
         free = {"no_password_access": True}

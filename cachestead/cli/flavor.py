@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, examples
+from cachestead.cli.order import shards_of
 from cachestead.cli.printing import print_rows
 from cachestead.cli.session import open_client
 
@@ -16,6 +17,7 @@ COLUMNS = {
     "spec_code": "FLAVOR",
     "cache_mode": "TYPE",
     "capacity": "GB",
+    "shards": "SHARDS",
     "replica_count": "NODES",
     "engine_version": "VERSIONS",
     "cpu_type": "CPU",
@@ -25,7 +27,7 @@ COLUMNS = {
 
 @app.command("list", epilog=examples("cachestead flavor list --type ha --capacity 1"))
 def list_flavors(
-    mode: Annotated[str | None, typer.Option("--type", help="single, ha, …", show_default=False)] = None,
+    mode: Annotated[str | None, typer.Option("--type", help="single, ha or cluster.", show_default=False)] = None,
     engine_version: Annotated[str | None, typer.Option(help="Redis version.", show_default=False)] = None,
     capacity: Annotated[float | None, typer.Option(help="Memory, in GB.", show_default=False)] = None,
     spec_code: Annotated[str | None, typer.Option(help="One flavor.", show_default=False)] = None,
@@ -42,4 +44,5 @@ def list_flavors(
     }
     with open_client(data_dir, config) as client:
         found = client.list_flavors(**{key: value for key, value in filters.items() if value is not None})
-    print_rows(found, COLUMNS, output)
+    rows = found if output is Output.JSON else [one | {"shards": shards_of(one)} for one in found]
+    print_rows(rows, COLUMNS, output)

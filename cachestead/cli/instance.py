@@ -14,7 +14,8 @@ from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeou
 from cachestead.cli.order import Order, build_body, choose_flavor, choose_zones
 from cachestead.cli.password import AskPassword, NoPassword, Password, PasswordStdin, choose_password
 from cachestead.cli.printing import print_fields, print_json, print_rows, say
-from cachestead.cli.session import complete_instance, get_instance, open_client
+from cachestead.cli.session import Instance, complete_instance, get_instance, open_client
+from cachestead.cli.shape import nodes, resize, swap
 from cachestead.cli.waiting import Goal, wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and delete instances.")
@@ -29,7 +30,6 @@ COLUMNS = {
     "port": "PORT",
 }
 
-Instance = Annotated[str, typer.Argument(help="Name or id.", autocompletion=complete_instance, show_default=False)]
 Instances = Annotated[
     list[str], typer.Argument(help="Names or ids.", autocompletion=complete_instance, show_default=False)
 ]
@@ -39,22 +39,26 @@ Instances = Annotated[
     epilog=examples(
         "cachestead instance create sessions --wait",
         "cachestead instance create cache --type single --capacity 1 --no-password",
+        "cachestead instance create events --type cluster --shards 4",
         'printf %s "$PASSWORD" | cachestead instance create orders --password-stdin -w',
     )
 )
 def create(
     name: Annotated[str, typer.Argument(help="Name; a batch is numbered after it.", show_default=False)],
-    mode: Annotated[str, typer.Option("--type", help="single, or ha: master and standby.")] = "ha",
+    mode: Annotated[str, typer.Option("--type", help="single, ha (master and standby) or cluster.")] = "ha",
     engine_version: Annotated[str, typer.Option("--engine-version", help="Redis version.")] = "7.0",
-    capacity: Annotated[float, typer.Option(help="Memory, in GB.")] = 0.125,
+    capacity: Annotated[
+        float | None, typer.Option(help="Memory, in GB; the smallest when absent.", show_default=False)
+    ] = None,
     flavor: Annotated[
         str | None, typer.Option(help="Spec code instead of a choice by type and memory.", show_default=False)
     ] = None,
     replicas: Annotated[
-        int | None, typer.Option(min=0, help="Replicas beside the master; usually 1.", show_default=False)
+        int | None, typer.Option(min=0, help="Replicas beside each master; usually 1.", show_default=False)
     ] = None,
+    shards: Annotated[int | None, typer.Option(min=1, help="Shards of a cluster.", show_default=False)] = None,
     zone: Annotated[
-        list[str] | None, typer.Option("--zone", help="Zone; again for the standby's.", show_default=False)
+        list[str] | None, typer.Option("--zone", help="Zone; may be repeated.", show_default=False)
     ] = None,
     count: Annotated[int | None, typer.Option(help="How many, up to 100.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 6379 when absent.", show_default=False)] = None,
@@ -90,6 +94,7 @@ def create(
         capacity=capacity,
         flavor=flavor,
         replicas=replicas,
+        shards=shards,
         zones=tuple(zone or ()),
         count=count,
         port=port,
@@ -271,6 +276,19 @@ def wait(
         wait_for(client, names, goal, timeout)
 
 
+app.command(
+    epilog=examples(
+        "cachestead instance resize sessions --capacity 1 --wait",
+        "cachestead instance resize sessions --replicas 2",
+        "cachestead instance resize events --shards 6 --wait",
+    )
+)(resize)
+app.command(
+    epilog=examples("cachestead instance swap sessions", "cachestead instance swap events --node 127.64.0.14")
+)(swap)
+app.command(epilog=examples("cachestead instance nodes events"))(nodes)
+
+
 def _create(client: Client, order: Order, password: Password) -> list[Json]:
     wanted = (
         {"spec_code": order.flavor}
@@ -279,11 +297,11 @@ def _create(client: Client, order: Order, password: Password) -> list[Json]:
             "cache_mode": order.mode,
             "engine": "Redis",
             "engine_version": order.engine_version,
-            "capacity": f"{order.capacity:g}",
+            **({} if order.capacity is None else {"capacity": f"{order.capacity:g}"}),
         }
     )
     flavor = choose_flavor(order, client.list_flavors(**wanted), platform.machine())
-    zones = choose_zones(order, client.list_available_zones())
+    zones = choose_zones(order, flavor, client.list_available_zones())
     return client.create_instance(build_body(order, flavor, zones, client.connection, password.value))
 
 

@@ -23,9 +23,11 @@ class Order:
     name: str
     mode: str = "ha"
     engine_version: str = "7.0"
-    capacity: float = 0.125
+    capacity: float | None = None
+    """In GB; None is the smallest there is."""
     flavor: str | None = None
     replicas: int | None = None
+    shards: int | None = None
     zones: tuple[str, ...] = ()
     count: int | None = None
     port: int | None = None
@@ -44,19 +46,23 @@ def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
     fitting = [
         flavor
         for flavor in flavors
-        if (order.flavor is None and flavor.get("replica_count") == replicas)
+        if (
+            order.flavor is None
+            and flavor.get("replica_count") == replicas
+            and order.shards in (None, shards_of(flavor))
+        )
         or flavor["spec_code"] == order.flavor
     ]
     if not fitting:
         raise CommandFailed(
-            f"The service has no flavor for {order.mode}, {order.capacity:g} GB, Redis {order.engine_version}"
-            + (f", {order.replicas} replicas" if order.replicas is not None else "")
-            + ".",
+            f"The service has no flavor for {_describe(order)}.",
             advice="`cachestead flavor list` shows what there is.",
         )
     return min(
         fitting,
         key=lambda flavor: (
+            capacity_of(flavor) != order.capacity,
+            capacity_of(flavor),
             flavor.get("cpu_type") != processor,
             flavor.get("product_type") != "generic",
             len(flavor["spec_code"]),
@@ -64,12 +70,18 @@ def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
     )
 
 
-def choose_zones(order: Order, zones: Sequence[Json]) -> list[str]:
-    """The zones that were asked for, else the first with room: one for a single node, two otherwise."""
+def choose_zones(order: Order, flavor: Json, zones: Sequence[Json]) -> list[str]:
+    """The zones that were asked for, else those with room: one for a single node, all for a cluster, or two."""
     if order.zones:
         return list(order.zones)
     free = [str(zone["code"]) for zone in zones if zone.get("resource_availability") != "false"]
-    return free[: 1 if order.mode == "single" else 2]
+    match flavor["cache_mode"]:
+        case "single":
+            return free[:1]
+        case "cluster":
+            return free[: flavor["replica_count"] * shards_of(flavor)]
+        case _:
+            return free[:2]
 
 
 def build_body(order: Order, flavor: Json, zones: list[str], here: Connection, password: str | None) -> Json:
@@ -81,7 +93,7 @@ def build_body(order: Order, flavor: Json, zones: list[str], here: Connection, p
         "name": order.name,
         "engine": "Redis",
         "engine_version": order.engine_version,
-        "capacity": order.capacity,
+        "capacity": capacity_of(flavor) if order.capacity is None else order.capacity,
         "spec_code": flavor["spec_code"],
         "az_codes": zones,
         "vpc_id": vpc_id,
@@ -98,3 +110,25 @@ def build_body(order: Order, flavor: Json, zones: list[str], here: Connection, p
         "tags": [{"key": key, "value": value} for key, value in order.tags.items()] or None,
     }
     return body | {key: value for key, value in wishes.items() if value is not None}
+
+
+def capacity_of(flavor: Json) -> float:
+    """A flavor's memory, in GB."""
+    return float(flavor["capacity"][0])
+
+
+def shards_of(flavor: Json) -> int:
+    """How many shards a flavor has; the service lists that among its figures."""
+    return next((int(one["value"]) for one in flavor.get("attrs") or () if one["name"] == "sharding_num"), 1)
+
+
+def _describe(order: Order) -> str:
+    return ", ".join(
+        [
+            order.mode,
+            *([] if order.capacity is None else [f"{order.capacity:g} GB"]),
+            f"Redis {order.engine_version}",
+            *([] if order.replicas is None else [f"{order.replicas} replicas"]),
+            *([] if order.shards is None else [f"{order.shards} shards"]),
+        ]
+    )

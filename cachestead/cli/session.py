@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cachestead.cli.client import Client, Json
 from cachestead.cli.connection import find_connection
@@ -42,3 +45,6 @@ def complete_instance(incomplete: str) -> list[str]:
             )
     except CommandFailed:
         return []
+
+
+Instance = Annotated[str, typer.Argument(help="Name or id.", autocompletion=complete_instance, show_default=False)]

@@ -8,7 +8,7 @@ import typer
 
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, examples
 from cachestead.cli.printing import print_rows
-from cachestead.cli.session import complete_instance, get_instance, open_client
+from cachestead.cli.session import Instance, get_instance, open_client
 
 app = typer.Typer(no_args_is_help=True, help="Work on instances, past and present.")
 
@@ -17,9 +17,7 @@ COLUMNS = {"name": "TASK", "status": "STATUS", "created_at": "BEGUN", "updated_a
 
 @app.command("list", epilog=examples("cachestead task list sessions"))
 def list_tasks(
-    instance: Annotated[
-        str, typer.Argument(help="Name or id.", autocompletion=complete_instance, show_default=False)
-    ],
+    instance: Instance,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest.")] = 20,
     output: OutputFormat = Output.TABLE,
     data_dir: DataDir = None,

@@ -15,7 +15,7 @@ from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from cachestead.cli.client import Client, Json, Refused
 from cachestead.cli.failures import CommandFailed
@@ -46,6 +46,8 @@ class Sight:
 
     text: str
     percent: float | None = None
+    detail: str | None = None
+    """How far the step under way is, in a sentence; it changes often."""
 
 
 def judge(goal: Goal, instance: Json | None) -> Verdict:
@@ -83,6 +85,18 @@ def wait_for(client: Client, names: Mapping[str, str], goal: Goal, timeout: floa
         raise CommandFailed(found + ".", advice="The service's log says why.")
 
 
+def wait_for_job(client: Client, instance: Json, job: str, timeout: float) -> None:
+    """Stay until work on an instance has ended; `CommandFailed` with its reason if it failed.
+
+    An instance whose change failed is RUNNING too, as it was before.
+    """
+    wait_for(client, {instance["instance_id"]: instance["name"]}, Goal.RUNNING, timeout)
+    ended = client.show_job_info(job)
+    if ended["status"] == "FAIL":
+        reason = ended.get("fail_reason") or "the service's log says why."
+        raise CommandFailed(f"{instance['name']} was not changed: {reason}")
+
+
 def _look(client: Client, names: Mapping[str, str]) -> dict[str, Json | None]:
     if len(names) == 1:
         return {key: client.find_instance(key) for key in names}
@@ -98,26 +112,29 @@ def _sight(
         instance = seen[key]
         if verdicts[key] is not Verdict.PENDING:
             return Sight(f"{names[key]}: {_status(instance)}", 100)
-        step, percent = _progress_of(client, key)
-        return Sight(f"{names[key]}: {_status(instance)}" + (f", {step}" if step else ""), percent)
+        return _sight_at_work(client, key, f"{names[key]}: {_status(instance)}")
     counts = Counter(_status(instance) for instance in seen.values())
     done = sum(verdict is not Verdict.PENDING for verdict in verdicts.values())
     text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return Sight(f"{len(names)} instances: {text}", 100 * done / len(names))
 
 
-def _progress_of(client: Client, instance: str) -> tuple[str | None, float | None]:
-    """Step and percentage of the task under way. A courtesy: a refusal only means there are none."""
+def _sight_at_work(client: Client, instance: str, text: str) -> Sight:
+    """The text with the task under way. That is a courtesy: a refusal only means there is no more to say."""
     try:
         tasks = client.list_background_tasks(instance, limit=1)
         if not tasks or tasks[0].get("status") != "EXECUTING":
-            return None, None
+            return Sight(text)
         progress = client.show_background_task_progress(instance, tasks[0]["id"])
     except Refused:
-        return None, None
-    steps = [step for step in progress.get("step_details") or [] if not step.get("end_time")]
+        return Sight(text)
     percent = progress.get("progress")
-    return (str(steps[0].get("step_name")) if steps else None), (None if percent is None else float(percent))
+    percent = None if percent is None else float(percent)
+    steps = [step for step in progress.get("step_details") or [] if not step.get("end_time")]
+    if not steps:
+        return Sight(text, percent)
+    parts = steps[0].get("sub_step_details") or [{}]
+    return Sight(f"{text}, {steps[0].get('step_name')}", percent, parts[0].get("detail"))
 
 
 def _status(instance: Json | None) -> str:
@@ -145,17 +162,23 @@ class _Bar:
 
     def show(self, sight: Sight) -> None:
         total = None if sight.percent is None else 100
-        self._progress.update(self._task, description=sight.text, total=total, completed=sight.percent or 0)
+        text = sight.text + (f", {sight.detail}" if sight.detail else "")
+        self._progress.update(self._task, description=text, total=total, completed=sight.percent or 0)
 
 
 class _Lines:
+    """A line for each change of the text, and for each tenth of the work."""
+
     def __init__(self) -> None:
-        self._last = ""
+        self._last: tuple[str, int] | None = None
 
     def show(self, sight: Sight) -> None:
-        if sight.text != self._last:
-            say(sight.text)
-            self._last = sight.text
+        seen = (sight.text, int((sight.percent or 0) // 10))
+        if seen == self._last:
+            return
+        under_way = [] if sight.percent in (None, 100) else [f"{sight.percent:.0f} %"]
+        say(", ".join([sight.text, *([sight.detail] if sight.detail else []), *under_way]))
+        self._last = seen
 
 
 @contextmanager
@@ -166,6 +189,6 @@ def _display() -> Iterator[Display]:
         return
     text = TextColumn("{task.description}", markup=False)
     with Progress(
-        SpinnerColumn(), text, BarColumn(bar_width=30), TimeElapsedColumn(), console=console
+        SpinnerColumn(), text, BarColumn(bar_width=30), TaskProgressColumn(), TimeElapsedColumn(), console=console
     ) as progress:
         yield _Bar(progress)

@@ -29,7 +29,7 @@ def test_help_is_there_and_says_something(path):
 @pytest.mark.parametrize(
     "path",
     [path for path in PATHS if path and path[0] not in {"flavor", "zone", "task", "instance"}]
-    + [("instance", "create")],
+    + [("instance", name) for name in ("create", "resize", "swap", "nodes")],
 )
 def test_commands_show_an_example(path):
     assert "Examples:" in CliRunner().invoke(app, [*path, "--help"]).stdout
@@ -44,7 +44,8 @@ def test_the_version_is_printed():
 
 def test_every_operation_on_instances_is_a_command():
     assert {
-        "create", "list", "show", "update", "delete", "restart", "flush", "reset-password", "wait",
+        "create", "list", "show", "update", "delete", "restart", "flush", "reset-password", "wait", "resize", "swap",
+        "nodes",
     } <= {path[1] for path in PATHS if len(path) == 2 and path[0] == "instance"}  # fmt: skip
 
 

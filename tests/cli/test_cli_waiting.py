@@ -14,6 +14,7 @@ def _instance(status, task=None):
         pytest.param(Goal.RUNNING, _instance("RUNNING"), Verdict.REACHED, id="running"),
         pytest.param(Goal.RUNNING, _instance("RUNNING", "modify"), Verdict.PENDING, id="running but at work"),
         pytest.param(Goal.RUNNING, _instance("RESTARTING"), Verdict.PENDING, id="restarting"),
+        pytest.param(Goal.RUNNING, _instance("EXTENDING"), Verdict.PENDING, id="changing its size"),
         pytest.param(Goal.RUNNING, _instance("CREATEFAILED"), Verdict.FAILED, id="creation failed"),
         pytest.param(Goal.RUNNING, _instance("ERROR"), Verdict.FAILED, id="broken"),
         pytest.param(Goal.RUNNING, None, Verdict.FAILED, id="gone before it ran"),
