@@ -195,8 +195,8 @@ async def ensure_met(nodes: Sequence[Client], seconds: float = FORM_SECONDS) -> 
 async def ensure_slots(masters: Sequence[Client]) -> None:
     """Every slot has an owner: one that nobody has goes to who holds its keys, else where an even deal puts it.
 
-    Only for all masters of a cluster, all reachable: a slot whose owner is not among them would get a second. A
-    slot with keys loses its owner where a target is lost just as it takes the slot, before its replica heard of it.
+    Only for all masters of a cluster, all reachable: a slot whose owner is not among them would get a second. One
+    with keys loses its owner where a target is lost just as it takes the slot, before its replica heard of it.
     """
     views = await observe_all(masters)
     owned = Slots.of(slot for view in views for node in view.nodes.values() for slot in node.slots)
