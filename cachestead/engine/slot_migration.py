@@ -247,7 +247,11 @@ class _Mover:
 
     async def _move_batch(self, source: Client, slots: Slots) -> None:
         """Slots of few keys go whole. The others are open to both sides while their keys are sent."""
-        owned = (await observe_cluster(self.target)).myself.slots
+        view = await observe_cluster(self.target)
+        owned = view.myself.slots
+        # Whoever imports a slot does not hear who took over from its lost owner, and refuses keys of a slot that
+        # has none. So it is told.
+        await _set_slots(self.target, (slots - owned) & view.unowned, "NODE", self.move.source)
         # The target opens first: a source that sends clients on must not send them to no.
         await _set_slots(self.target, slots - owned, "IMPORTING", self.move.source)
         mine = slots & (await observe_cluster(self.source)).myself.slots

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -19,6 +19,7 @@ from cachestead.domain.shards import master_of, replicas_of
 from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.failover import LostMaster, take_over
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 Facts = Mapping[str, NodeFacts | None]
 Tell = Callable[[Truth], Awaitable[None]]
 """Is told what is true as soon as it is, before nodes are rebuilt."""
-_SYNC_SECONDS = 10.0
+_SYNC_SECONDS, _SYNC_LOOKS = 0.5, 20
 _TAKEOVER_SECONDS = 2.5
 """How long Sentinels may take once they are asked; they need a fraction of it, unless they know no replica."""
 
@@ -158,9 +159,19 @@ class Repair:
         replicas = [client_of(self.machinery, current, node) for node in replicas_of(current)]
         for replica in replicas:
             await replication.ensure_replica_of(replica, master)
-        with contextlib.suppress(ReplicationLate):
-            await replication.wait_in_sync(replicas, master, _SYNC_SECONDS)
+        await self._await_replicas(replicas, master_of(current))
         await ensure_watched(self.machinery, current)
+
+    async def _await_replicas(self, replicas: Sequence[Client], master: Node) -> None:
+        """They follow, within a bound; nobody waits for the data of a master that has been lost again."""
+        for _ in range(_SYNC_LOOKS):
+            if not any(
+                one.id == master.id and one.running for one in await self.machinery.runtime.observe_nodes()
+            ):
+                return
+            with contextlib.suppress(ReplicationLate):
+                await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
+                return
 
     async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
         """The address is the master's, and the others follow it."""
