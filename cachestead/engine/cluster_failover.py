@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cachestead.domain.slots import Slots
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import ClusterView, NodeId, Shard, greet, is_promotable, observe_cluster
 from cachestead.engine.connection import Client, address_of, call
@@ -86,6 +87,7 @@ async def fail_over(lost: LostMaster, seconds: float = 15.0, *, without_vote: bo
     if not winner.view.myself.is_master:
         with contextlib.suppress(FailoverFailed):
             await until(lambda: _not_known_as_replica(winner.client, lost.voters), KNOWN_SECONDS, FailoverFailed)
+            await until(lambda: _claims_of_others(winner.client, lost.voters), KNOWN_SECONDS, FailoverFailed)
         await call(winner.client, "CLUSTER", "FAILOVER", "TAKEOVER" if without_vote else "FORCE")
     voters = () if without_vote else lost.voters
     await until(
@@ -138,6 +140,25 @@ async def _not_known_as_replica(replica: Client, others: Sequence[Client]) -> st
     for other in behind:
         await greet(replica, other)
     return f"{mine.address} is no replica to {len(behind)} others" if behind else None
+
+
+async def _claims_of_others(replica: Client, voters: Sequence[Client]) -> str | None:
+    """Whether it would stand for slots that its master gave away just before; their new owners tell it.
+
+    Nobody votes for such a claim, and who was refused may not stand again for twenty seconds.
+    """
+    mine = await observe_cluster(replica)
+    master = mine.nodes.get(mine.myself.master_id or "")
+    claimed = master.slots if master else Slots()
+    views = await asyncio.gather(*(observe_cluster(voter) for voter in voters), return_exceptions=True)
+    owners = [
+        (voter, view)
+        for voter, view in zip(voters, views, strict=True)
+        if isinstance(view, ClusterView) and view.myself.slots & claimed
+    ]
+    for voter, _ in owners:
+        await greet(voter, mine.myself)
+    return f"{mine.myself.address} claims slots of {len(owners)} others" if owners else None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from cachestead.engine import cluster, live, replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
+from cachestead.engine.errors import EngineRefused
+from cachestead.engine.polling import until
 from cachestead.store import instances as store
 from cachestead.store import networks
 from cachestead.workflows.machinery import (
@@ -30,6 +32,8 @@ SYNC_SECONDS = 600.0
 """How long a replica may take to copy its master before the work is given up."""
 CLUSTER_SECONDS = 60.0
 """How long the nodes of a cluster may take to agree."""
+VERIFY_SECONDS = 10.0
+"""How long an instance may refuse a client at first."""
 WATCH_SECONDS = 30.0
 """How long the Sentinels may take to know an instance."""
 
@@ -102,9 +106,14 @@ async def unwatch_instance(ctx: StepContext) -> None:
 async def verify(ctx: StepContext) -> None:
     """A client with the tenant's password writes and reads a key at the instance's address; in each shard."""
     password = open_secrets(ctx.machinery.vault, ctx.instance).password
-    for address, key in await _probes(ctx):
-        async with connected(address, password, user=None) as client:
-            await live.probe(client, key)
+
+    async def look() -> None:
+        for address, key in await _probes(ctx):
+            async with connected(address, password, user=None) as client:
+                await live.probe(client, key)
+
+    # Where a master has just changed, not every node of a cluster has heard of it.
+    await until(look, VERIFY_SECONDS, EngineRefused)
 
 
 async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:
