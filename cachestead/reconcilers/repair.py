@@ -20,8 +20,8 @@ from cachestead.domain.sizes import MiB
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import Client
-from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EngineError, FailoverFailed, ReplicationLate
+from cachestead.engine.endpoint import ensure_bound, ensure_unbound
+from cachestead.engine.errors import EndpointTaken, EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.failover import LostMaster, take_over
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeSighting
@@ -73,6 +73,7 @@ class Repair:
         if plan.take_over:
             await self.tell(Truth(nodes, serving=True))
         if master in plan.start and has_standby(current):
+            await self._free_address(current, facts)
             await self._start_all(current, plan)
         else:
             await self._start(current, plan)
@@ -173,10 +174,20 @@ class Repair:
                 await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
                 return
 
+    async def _free_address(self, current: Instance, facts: Facts) -> None:
+        """No replica has the instance's address. One that was promoted for a moment only may have kept it."""
+        for node in replicas_of(current):
+            if (found := facts.get(node.id)) and found.role == "slave":
+                await ensure_unbound(client_of(self.machinery, current, node), node.address)
+
     async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
         """The address is the master's, and the others follow it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
-        await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        try:
+            await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        except EndpointTaken:
+            await self._free_address(current, facts)
+            raise
         if self.watched is None:
             await ensure_watched(self.machinery, current)
         for node in current.nodes:

@@ -32,6 +32,7 @@ from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import wait_agreed
 from cachestead.engine.connection import connected
+from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
 from cachestead.operations import passwords, resizing
@@ -499,3 +500,18 @@ async def test_a_single_node_has_its_data_back_when_its_change_fails(world: Worl
     instance = await world.serves(one)
     async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
         assert await client.get("kept") == "yes"
+
+
+async def test_a_replica_that_kept_the_address_gives_it_back(world: World):
+    one = await world.create()
+    await world.last_job(one)
+    instance = await world.serves(one)
+    machinery = world.application.machinery
+    [replica] = replicas_of(instance)
+    await machinery.sentinels.ensure_forgotten(one)
+    await machinery.runtime.stop_node(master_of(instance).id)
+    await ensure_bound(client_of(machinery, instance, replica), replica.address, instance.ip)
+
+    for _ in range(2):
+        await world.application.health.run_pass()
+    await world.serves(one)
