@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from installation import CLUSTER, Installation, eventually
-from witnesses import LAST_MOMENT, ClusterWriter, NodeSeen, admin_of, agreed, assert_nothing_is_left_over
+from witnesses import BOUND, LAST_MOMENT, ClusterWriter, NodeSeen, admin_of, agreed, assert_nothing_is_left_over
 
 FOUR_SHARDS = "redis.cluster.xu1.large.r2.s1.4"
 
@@ -56,9 +56,9 @@ def send(nodes: list[NodeSeen], number: signal.Signals = signal.SIGKILL) -> None
             psutil.Process(node.pid).send_signal(number)
 
 
-@pytest.mark.parametrize(("how", "bound"), [(signal.SIGKILL, 3), (signal.SIGSTOP, 5)], ids=["killed", "frozen"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_lost_master_is_replaced_and_comes_back_as_a_replica(
-    installation: Installation, instance: dict[str, Any], writer: ClusterWriter, how: signal.Signals, bound: float
+    installation: Installation, instance: dict[str, Any], writer: ClusterWriter, how: signal.Signals
 ):
     before = whole(installation, instance)
     lost = before[0]
@@ -69,7 +69,7 @@ def test_a_lost_master_is_replaced_and_comes_back_as_a_replica(
     assert at(after, lost.group, "master").address == at(before, lost.group, "slave").address
     assert at(after, lost.group, "slave").address == lost.address
     assert [node for node in after if node.group != lost.group] == [n for n in before if n.group != lost.group]
-    assert max(writer.gaps) < bound
+    assert max(writer.gaps) < BOUND
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
@@ -94,7 +94,7 @@ def test_two_masters_of_three_are_lost_at_once(
     after = whole(installation, instance)
     for lost in before[:2]:
         assert at(after, lost.group, "slave").address == lost.address
-    assert max(writer.gaps) < 20
+    assert max(writer.gaps) < BOUND
 
 
 def test_several_losses_right_after_each_other(
@@ -108,7 +108,7 @@ def test_several_losses_right_after_each_other(
 
     whole(installation, instance)
     # Masters do not vote about one node twice in ten seconds: then it is started again, and serves two seconds later.
-    assert max(writer.gaps) < 20
+    assert max(writer.gaps) < BOUND
 
 
 def test_a_shard_is_lost_with_all_its_nodes_and_comes_back_with_its_data(
@@ -119,7 +119,7 @@ def test_a_shard_is_lost_with_all_its_nodes_and_comes_back_with_its_data(
     wait_for_gaps(writer, 1)
 
     whole(installation, instance)
-    assert max(writer.gaps) < 20
+    assert max(writer.gaps) < BOUND
 
 
 def test_all_nodes_of_a_cluster_are_lost_at_once(

@@ -16,9 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from installation import HA, SINGLE, Installation, client_of, eventually
-from witnesses import COUNTER, BOUND = 20.0
-"""Seconds without a write on a machine that has other work to do; `bench/failover.py` has the figures."""
-LAST_MOMENT, NodeSeen, Writer, agreed, assert_nothing_is_left_over
+from witnesses import BOUND, COUNTER, LAST_MOMENT, NodeSeen, Writer, agreed, assert_nothing_is_left_over
 
 
 @pytest.fixture(scope="module")

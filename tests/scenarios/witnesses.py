@@ -33,6 +33,8 @@ from cachestead.settings import FailoverSettings
 from cachestead.store.tables import addresses, facts, instances, nodes
 
 COUNTER = "counter"
+BOUND = 20.0
+"""Seconds without a write on a machine that has other work to do; `bench/failover.py` has the figures."""
 LAST_MOMENT = 50
 """Acknowledged writes that may be lost with a master: what a replica lags behind on a busy machine."""
 
