@@ -18,7 +18,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from installation import HA, SINGLE, Installation, eventually
+from installation import CLUSTER, HA, SINGLE, Installation, eventually
 
 from cachestead.engine.catalogue import find_engines
 from cachestead.settings import EngineSettings
@@ -38,6 +38,7 @@ def main() -> None:
             with installation.start().http() as api:
                 single = [provision(installation, api, SINGLE) for _ in range(chosen.runs)]
                 standby = [provision(installation, api, HA) for _ in range(chosen.runs)]
+                cluster = [provision(installation, api, CLUSTER, capacity=4) for _ in range(chosen.runs)]
                 batch = provision(installation, api, SINGLE, chosen.batch)
         finally:
             installation.remove()
@@ -47,7 +48,8 @@ def main() -> None:
         )
     print(f"{'seconds':34} {'runs':>5} {'median':>8} {'max':>8} {'bare start':>11}")
     one = statistics.median(bare)
-    for name, seconds in (("single", single), ("master/standby", standby), ("bare valkey-server to PING", bare)):
+    kinds = {"single": single, "master/standby": standby, "cluster 3x2": cluster}
+    for name, seconds in (kinds | {"bare valkey-server to PING": bare}).items():
         median = statistics.median(seconds)
         print(f"{name:34} {len(seconds):5} {median:8.3f} {max(seconds):8.3f} {median / one:10.1f}x")
     total = sum(bare_batch)
@@ -55,9 +57,11 @@ def main() -> None:
     print(f"{f'{chosen.batch} bare servers, {AT_ONCE} at once':34} {1:5} {total:8.2f} {total:8.2f} {1:10.1f}x")
 
 
-def provision(installation: Installation, api: httpx.Client, flavor: str, count: int = 1) -> float:
+def provision(
+    installation: Installation, api: httpx.Client, flavor: str, count: int = 1, capacity: float = 0.125
+) -> float:
     """Seconds from the POST until all are RUNNING; they are removed afterwards."""
-    order = installation.order("measured", flavor, instance_num=count)
+    order = installation.order("measured", flavor, instance_num=count, capacity=capacity)
     began = time.perf_counter()
     answer = api.post("/instances", json=order).raise_for_status().json()
     ids = [one["instance_id"] for one in answer["instances"]]
