@@ -46,6 +46,8 @@ def measure(installation: Installation, runs: int, alone: int) -> None:
     by_sentinel = []
     for _ in range(alone):
         await_whole(installation, instance)
+        # Sentinels that have only just been told of an instance do not know each other yet.
+        eventually(lambda: agreed(installation, instance))
         installation.stop()
         by_sentinel.append(lose_master(installation, instance, signal.SIGKILL, heal=False))
         installation.start()
