@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from huaweicloudsdkdcs.v2 import ResizeInstanceBody, ResizeInstanceRequest
-from installation import HA, Installation, client_of
+from installation import HA, SINGLE, Installation, client_of
 from refusals import check_refused
 
 
@@ -90,7 +90,8 @@ def test_a_second_change_is_refused_while_one_is_under_way(installation: Install
     installation.wait(standby["instance_id"])
 
 
-def test_what_the_quota_does_not_allow_is_refused(installation: Installation, standby: dict[str, Any]):
-    body = {"spec_code": "redis.ha.xu1.large.r3.64", "new_capacity": 64}
+def test_what_the_machine_cannot_promise_is_refused(installation: Installation):
+    modest = installation.create("modest", SINGLE)
+    body = {"spec_code": "redis.single.xu1.large.64", "new_capacity": 64}
     with installation.http() as api:
-        check_refused(api.post(f"/instances/{standby['instance_id']}/resize", json=body), "DCS.4054")
+        check_refused(api.post(f"/instances/{modest['instance_id']}/resize", json=body), "DCS.4054")
