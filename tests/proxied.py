@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from typing import Any
 import psutil
 import redis
 from installation import eventually
-from real_engines import ADMIN_SECRET, PORT, USERS, Machine, pids_under
+from real_engines import ADMIN_SECRET, PORT, USERS, Machine, free_subnet, kill_all_under, pids_under
 
 import cachestead
 from cachestead.domain.instances import Mode
+from cachestead.engine.acl import NodeUsers
 from cachestead.engine.catalogue import Engine, find_engines
 from cachestead.engine.cluster import Shard, form_cluster
-from cachestead.engine.connection import Client
 from cachestead.engine.replication import wait_in_sync
 from cachestead.proxy.configuration import (
     ADMIN_USER,
@@ -41,7 +42,7 @@ VERSION = "6.0"
 TENANT_PASSWORD = "tenant-Passw0rd"
 NUMBERS = {Layout.CLUSTER: (11, 21, 31), Layout.REPLICATED: (11, 12, 13)}
 """Last numbers of the data nodes' addresses: three masters, or a master and two replicas."""
-GiB = 1024**3
+CONF: dict[str, object] = {"persistent": False, "maxmemory": 2 * 1024**3}
 
 
 @dataclass
@@ -93,54 +94,51 @@ class Proxied:
     root: Path
     layout: Layout = Layout.CLUSTER
     engine: Engine = field(default_factory=lambda: find_engines(EngineSettings()).engine_for(VERSION))
+    subnet: str = field(default_factory=free_subnet)
     proxies: list[Proxy] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._machine = Machine(self.engine, self.root)
-        self._machine.users = replace(USERS, mode=Mode.CLUSTER) if self.layout is Layout.CLUSTER else USERS
 
     @property
     def endpoint(self) -> Address:
         """The instance address."""
-        return Address(self._machine.vip, PORT)
+        return Address(f"{self.subnet}.100", PORT)
+
+    @property
+    def other_endpoint(self) -> Address:
+        """One more, for a proxy that is not like the first."""
+        return Address(f"{self.subnet}.101", PORT)
 
     @property
     def nodes(self) -> list[Address]:
         """Data nodes, masters first."""
-        return [Address(self._machine.node(number).address, PORT) for number in NUMBERS[self.layout]]
+        return [Address(f"{self.subnet}.{number}", PORT) for number in NUMBERS[self.layout]]
 
     def start_nodes(self, **conf: object) -> None:
         """They serve: all slots have an owner, replicas are in step. `conf` changes what `RedisConf` says."""
-        conf = {"persistent": False, "maxmemory": 2 * GiB, **conf}
+        users = replace(USERS, mode=Mode.CLUSTER) if self.layout is Layout.CLUSTER else USERS
+        start = _start_cluster if self.layout is Layout.CLUSTER else _start_replicated
+        self._act(users, lambda machine: start(machine, NUMBERS[self.layout], CONF | conf))
 
-        async def start() -> None:
-            await self._machine.runtime.start()
-            if self.layout is Layout.CLUSTER:
-                masters = [await self._machine.start(number, **conf) for number in NUMBERS[self.layout]]
-                await form_cluster([Shard(master) for master in masters])
-            else:
-                await self._start_replicated(conf)
-            for client in self._machine.clients:
+    def start_engine(self) -> Address:
+        """The same engine without cluster, replicas or proxy, to compare with."""
+        self._act(USERS, lambda machine: machine.start(51, **CONF))
+        return Address(f"{self.subnet}.51", PORT)
+
+    def _act(self, users: NodeUsers, act: Callable[[Machine], Awaitable[object]]) -> None:
+        async def run() -> None:
+            machine = Machine(self.engine, self.root, self.subnet, users)
+            await machine.runtime.start()
+            await act(machine)
+            for client in machine.clients:
                 await client.aclose()
-            self._machine.clients.clear()
-            await self._machine.runtime.close()
+            await machine.runtime.close()
 
-        asyncio.run(start())
-
-    async def _start_replicated(self, conf: dict[str, object]) -> None:
-        first, *others = NUMBERS[self.layout]
-        master = self._machine.node(first)
-        await self._machine.start(first, **conf)
-        replicas: list[Client] = [
-            await self._machine.start(number, replica_of=master, **conf) for number in others
-        ]
-        await wait_in_sync(replicas, master, 20)
+        asyncio.run(run())
 
     def configuration(self, number: int = 1, **changes: Any) -> ProxyConfiguration:
         """What proxy 1, 2, … is told: everybody is let in without a password and may call everything."""
         told = ProxyConfiguration(
             id=f"proxy-{number}",
-            own=Address(f"{self._machine.subnet}.{200 + number}", PORT),
+            own=Address(f"{self.subnet}.{200 + number}", PORT),
             endpoint=self.endpoint,
             layout=self.layout,
             nodes=tuple(DataNode(f"node-{place}", at) for place, at in enumerate(self.nodes)),
@@ -196,10 +194,22 @@ class Proxied:
                 proxy.process.kill()
             proxy.process.wait()
             print(f"--- {proxy.configuration.id}\n" + "\n".join(proxy.log().splitlines()[-30:]))
-        asyncio.run(self._machine.close())
+        kill_all_under(self.root)
         deadline = time.monotonic() + 10
         while any(True for _ in pids_under(self.root)) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+async def _start_cluster(machine: Machine, numbers: Sequence[int], conf: dict[str, object]) -> None:
+    masters = await asyncio.gather(*(machine.start(number, **conf) for number in numbers))
+    await form_cluster([Shard(master) for master in masters])
+
+
+async def _start_replicated(machine: Machine, numbers: Sequence[int], conf: dict[str, object]) -> None:
+    first, *others = numbers
+    await machine.start(first, **conf)
+    start = (machine.start(number, replica_of=machine.node(first), **conf) for number in others)
+    await wait_in_sync(await asyncio.gather(*start), machine.node(first), 20)
 
 
 def hash_of(password: str) -> str:
