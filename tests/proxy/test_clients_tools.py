@@ -70,9 +70,8 @@ def test_a_person_types(proxied: Proxied):
     try:
         prompt, person = f"{endpoint}>", Terminal(controller)
         person.read_until(prompt)
-        for typed, answer in (("set typed 7", "OK"), ("incr typed", "(integer) 8"), ("help get", "summary:")):
+        for typed, answer in (("set typed 7", "\nOK"), ("incr typed", "\n(integer) 8"), ("help get", "summary:")):
             person.type(typed)
-            person.read_until(f"{typed}\n")
             person.read_until(answer)
             person.read_until(prompt)
         person.type("exit")
