@@ -77,7 +77,7 @@ class Proxy:
         if self.process.poll() is not None:
             raise RuntimeError(f"the proxy ended with {self.process.returncode}: {self.log()[-3000:]}")
         with self.admin() as client:
-            return bool(client.execute_command("PROXY", "STATE"))
+            return bool(client.execute_command("PROXY", "STATE") == "ok")
 
     def log(self) -> str:
         return (self.folder / "proxy.log").read_text(errors="replace")
