@@ -364,7 +364,9 @@ class Router:
         self._draining.clear()
 
     def _apply(self, found: Topology) -> None:
-        if found != self.topology or any(isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers):
+        if found != self.topology or any(
+            isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers
+        ):
             self.topology = found
             self._forget_strangers()
             for style, lane in self._lanes.items():

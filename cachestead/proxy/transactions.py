@@ -47,7 +47,9 @@ class Transaction:
         """Keep a command for EXEC."""
         if call.command.name in ("multi", "watch"):
             nested = call.command.name == "multi"
-            return error("ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed")
+            return error(
+                "ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed"
+            )
         router = call.session.router
         slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
         if isinstance(slot, tuple):
