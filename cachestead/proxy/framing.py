@@ -1,8 +1,8 @@
 """Where requests and replies begin and end in a stream of bytes, without building what they hold.
 
-Protocol only: no sockets, no loop. Feed bytes, take frames. A frame keeps its bytes as they came, so that passing it
-on costs nothing; only who needs the arguments takes them apart (`arguments`). Frames that come in pieces are looked at
-once per byte, however many pieces there are.
+Protocol only: no sockets, no loop. Feed bytes, take frames. A frame keeps its bytes as they came, so that passing
+it on costs nothing; only who needs the arguments takes them apart (`arguments`). Frames that come in pieces are
+looked at once per byte, however many pieces there are.
 
 Errors and limits are the engine's own (`Protocol error: …`), so that a client cannot tell the difference.
 """

@@ -1,9 +1,9 @@
 """MULTI, EXEC, DISCARD, WATCH.
 
 Commands are checked and kept here, and go out together at EXEC, in one piece on a shared connection: nothing comes
-between them there. A transaction over several slots becomes one for each slot (service limits, 13.3: the order across
-slots is not kept), each of them whole. WATCH takes a connection of its own, on which its slot's part is run first; if
-that one is refused, nothing of the rest is done.
+between them there. A transaction over several slots becomes one for each slot (service limits, 13.3: the order
+across slots is not kept), each of them whole. WATCH takes a connection of its own, on which its slot's part is run
+first; if that one is refused, nothing of the rest is done.
 """
 
 from __future__ import annotations
