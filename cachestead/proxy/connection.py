@@ -103,8 +103,8 @@ async def hello(call: Call) -> bytes:
     session.style = session.style._replace(protocol=protocol)
     session.settle()
     facts = {
-        "server": "redis",
-        "version": session.router.facts.get("redis_version", "7.0.0"),
+        "server": session.router.facts.get("server_name", "redis"),
+        "version": session.router.facts.get("valkey_version") or session.router.facts.get("redis_version", "7.0.0"),
         "proto": protocol,
         "id": session.id,
         "mode": "standalone",
