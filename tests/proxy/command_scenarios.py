@@ -515,7 +515,6 @@ _TOPICS = {
         GEOPOS g Palermo nosuch
         GEOPOS missing a
         GEORADIUS g 15 37 200 km WITHDIST ASC
-        GEORADIUS g 15 37 200 km STORE other{g
         GEORADIUS_RO g 15 37 100 km
         GEORADIUSBYMEMBER g Palermo 200 km DESC COUNT 1
         GEORADIUSBYMEMBER g nosuch 200 km
@@ -841,6 +840,7 @@ _TOPICS = {
         CLIENT SETINFO LIB-VER 1.0
         CLIENT SETINFO LIB-NAME "a b"
         CLIENT SETINFO NOSUCH x
+        CLIENT SETINFO Lib-Ver "a b"
         CLIENT INFO
         CLIENT LIST
         CLIENT LIST TYPE normal
@@ -868,6 +868,9 @@ _TOPICS = {
         SELECT -1
         SELECT 100000
         SELECT 99999999999999999999
+        SELECT 2147483648
+        SELECT 01
+        SELECT +0
         AUTH one two three
         AUTH nosuch user
         HELLO
@@ -929,6 +932,8 @@ _TOPICS = {
         SLOWLOG GET 5
         SLOWLOG GET x
         SLOWLOG GET -2
+        SLOWLOG GET -1
+        SLOWLOG GET 1 2
         SLOWLOG RESET
         SLOWLOG HELP
         SLOWLOG NOSUCH
@@ -967,8 +972,12 @@ _TOPICS = {
         WAIT 0 10
         WAIT x 10
         WAIT 0 -1
+        WAIT 0 x
         WAITAOF 0 0 10
         WAITAOF 0 x 10
+        WAITAOF 0 0 -1
+        WAITAOF 1 0 10
+        WAITAOF 2 0 10
         FLUSHDB
         FLUSHDB ASYNC
         FLUSHDB NOSUCH
@@ -986,7 +995,6 @@ _TOPICS = {
         SCAN 0 COUNT x
         SCAN 0 NOSUCH
         SCAN 0 MATCH
-        SCAN -1
     """,
     "unknown commands": r"""
         NOSUCH
