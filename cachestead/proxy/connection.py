@@ -102,9 +102,10 @@ async def hello(call: Call) -> bytes:
         return refusal
     session.style = session.style._replace(protocol=protocol)
     session.settle()
+    engine = session.router.lookout.facts
     facts = {
-        "server": session.router.facts.get("server_name", "redis"),
-        "version": session.router.facts.get("valkey_version") or session.router.facts.get("redis_version", "7.0.0"),
+        "server": engine.get("server_name", "redis"),
+        "version": engine.get("valkey_version") or engine.get("redis_version", "7.0.0"),
         "proto": protocol,
         "id": session.id,
         "mode": "standalone",
@@ -263,8 +264,9 @@ def describe(session: Session) -> str:
     return (
         f"id={session.id} addr={session.peer} laddr={session.local} fd={session.descriptor} name={session.name} "
         f"age={now - session.began:.0f} idle={now - session.active:.0f} flags={flags} capa= "
-        f"db={session.style.database} sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} watch={watched} "
-        f"qbuf={held} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} "
+        f"db={session.style.database} sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} "
+        f"watch={watched} qbuf={held} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "
+        f"oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} "
         f"events=r cmd={session.last_command} user={session.user} redir=-1 resp={session.style.protocol} "
         f"lib-name={session.library} lib-ver={session.library_version} "
         f"tot-net-in={session.bytes_in} tot-net-out={session.bytes_out} tot-cmds={session.commands}"

@@ -252,7 +252,9 @@ def shard_listeners(call: Call) -> bytes | None:
 
     def add_rows(replies: list[bytes]) -> bytes:
         counts = [sum(column) for column in zip(*map(_counts, replies), strict=True)]
-        return array([part for row in zip(call.words[2:], counts, strict=True) for part in (bulk(row[0]), integer(row[1]))])
+        return array(
+            [part for row in zip(call.words[2:], counts, strict=True) for part in (bulk(row[0]), integer(row[1]))]
+        )
 
     return everywhere(call, add_rows)
 

@@ -48,7 +48,11 @@ def shape(left: Reply, right: Reply) -> bool:
     """Of the same kinds; what numbers and strings say is each server's own."""
     if left.kind == right.kind == "-":
         return left.raw == right.raw
-    return left.kind == right.kind and len(left.parts) == len(right.parts) and all(map(shape, left.parts, right.parts))
+    return (
+        left.kind == right.kind
+        and len(left.parts) == len(right.parts)
+        and all(map(shape, left.parts, right.parts))
+    )
 
 
 def kind(left: Reply, right: Reply) -> bool:
@@ -71,11 +75,15 @@ def sections(left: Reply, right: Reply) -> bool:
 def greeting(left: Reply, right: Reply) -> bool:
     """HELLO: ids of clients are each server's own, and modules are not shown."""
     own = rb"id\r\n:\d+|modules\r\n.*"
-    return kind(left, right) and re.sub(own, b"", left.raw, flags=re.DOTALL) == re.sub(own, b"", right.raw, flags=re.DOTALL)
+    return kind(left, right) and re.sub(own, b"", left.raw, flags=re.DOTALL) == re.sub(
+        own, b"", right.raw, flags=re.DOTALL
+    )
 
 
 LIKENESS: dict[str, Likeness] = (
-    dict.fromkeys(("keys", "smembers", "sdiff", "sinter", "sunion", "pubsub|channels", "pubsub|shardchannels"), unordered)
+    dict.fromkeys(
+        ("keys", "smembers", "sdiff", "sinter", "sunion", "pubsub|channels", "pubsub|shardchannels"), unordered
+    )
     | dict.fromkeys(("command|list", "function|list", "acl|cat", "acl|users", "acl|list"), unordered)
     | {"config|get": unordered_pairs}
     | dict.fromkeys(("sscan", "hscan", "zscan", "scan"), scanned)
@@ -84,11 +92,17 @@ LIKENESS: dict[str, Likeness] = (
     | dict.fromkeys(("xpending", "xinfo|consumers", "xinfo|stream", "xinfo|groups"), near)
     # How much memory keys take depends on whether slots are kept book of, and on how the allocator stands.
     | dict.fromkeys(("memory|usage", "object|freq"), kind)
-    | dict.fromkeys(("memory|doctor", "memory|malloc-stats", "memory|stats", "latency|doctor", "latency|graph"), kind)
+    | dict.fromkeys(
+        ("memory|doctor", "memory|malloc-stats", "memory|stats", "latency|doctor", "latency|graph"), kind
+    )
     # Facts about the connection and the server.
     | dict.fromkeys(("client|list", "client|info"), fields)
-    | dict.fromkeys(("client|id", "acl|genpass", "acl|log", "slowlog|get", "slowlog|len", "latency|histogram"), kind)
-    | dict.fromkeys(("commandlog|get", "commandlog|len", "function|stats", "role", "acl|getuser", "acl|whoami"), kind)
+    | dict.fromkeys(
+        ("client|id", "acl|genpass", "acl|log", "slowlog|get", "slowlog|len", "latency|histogram"), kind
+    )
+    | dict.fromkeys(
+        ("commandlog|get", "commandlog|len", "function|stats", "role", "acl|getuser", "acl|whoami"), kind
+    )
     | {"info": sections, "hello": greeting, "lolwut": kind, "xautoclaim": near, "command|docs": kind}
     | dict.fromkeys(("command", "command|info"), kind)
 )

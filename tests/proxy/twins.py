@@ -101,7 +101,12 @@ class Twins:
         masters = self.proxied.nodes if self.layout is Layout.CLUSTER else self.proxied.nodes[:1]
         for address in (self.plain.address, *masters):
             with wire_to(address) as wire:
-                for words in (("AUTH", ADMIN, ADMIN_SECRET), ("FLUSHALL",), ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
+                for words in (
+                    ("AUTH", ADMIN, ADMIN_SECRET),
+                    ("FLUSHALL",),
+                    ("SCRIPT", "FLUSH"),
+                    ("FUNCTION", "FLUSH"),
+                ):
                     assert wire.ask(*words) == b"+OK", words
 
     @cached_property
@@ -193,5 +198,3 @@ def start_twins(folder: Path, engine: Engine, layout: Layout, **configuration: A
         for side in (twins.plain, twins.proxy):
             side.hang_up()
         proxied.close()
-
-
