@@ -181,7 +181,7 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
 
 def _answered(call: Call) -> bytes | None:
     session = call.session
-    if session.transaction is not None and session.transaction.is_open:
+    if session.transaction is not None and session.transaction.is_open and call.command.name != "quit":
         return session.transaction.queue(call)
     handler = IMMEDIATE.get(call.command.name) or IMMEDIATE.get(call.command.name.partition("|")[0])
     if handler is not None:
