@@ -84,7 +84,7 @@ class Call:
     async def run(self) -> bytes:
         """The reply of a call that has the connection for itself."""
         if (refusal := refuse(self)) is not None:
-            return refusal
+            return _refused(self, refusal)
         handler = ALONE.get(self.command.name) or ALONE.get(self.words[0].decode(errors="replace").lower())
         return await (handler or BLOCKING)(self)
 
@@ -162,18 +162,16 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
         return True
     command = session.proxy.vocabulary.get(name)
     if command is None:
-        _refused(session)
+        if session.transaction is not None:
+            session.transaction.spoil()
         put((batch, index, _UNKNOWN, raw), unknown_command(arguments(raw)))
         return True
     if run_alone(session, frame):
         return False
     call = Call.of(session, frame, batch, index)
     call.command.calls += 1
-    reply = refuse(call)
-    if reply is None:
-        reply = _answered(call)
-    else:
-        _refused(session)
+    refusal = refuse(call)
+    reply = _answered(call) if refusal is None else _refused(call, refusal)
     if reply is not None:
         put(call.entry, reply)
     return True
@@ -226,10 +224,18 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
     return None
 
 
-def _refused(session: Session) -> None:
+def _refused(call: Call, refusal: bytes) -> bytes:
     """A transaction that was told an error while it was put together will not be done."""
+    session = call.session
     if session.transaction is not None:
         session.transaction.spoil()
+    if call.command.name != "exec" or not refusal.startswith(b"-ERR "):
+        return refusal
+    if session.transaction is not None:
+        session.transaction.close()
+        session.transaction = None
+        session.settle()
+    return b"-EXECABORT Transaction discarded because of: " + refusal[5:]
 
 
 _UNKNOWN = Command("unknown")
