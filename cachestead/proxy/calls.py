@@ -206,6 +206,8 @@ def not_same_slot(first: bytes, second: bytes) -> bytes:
 def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the other
     """Why the call is not done, in the order an engine looks; None if it is."""
     session, command, words = call.session, call.command, call.words
+    if session.proxy.vocabulary.refuses(command) and not session.is_admin:
+        return unknown_command(words)
     if command.subcommands and len(words) > 1:
         return unknown_subcommand(words)
     if not command.takes(len(words)):
@@ -214,8 +216,6 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
         return NO_LOGIN
     if session.is_admin:
         return None if command.name.partition("|")[0] in FOR_CONTROL else unknown_command(words)
-    if session.proxy.vocabulary.refuses(command):
-        return unknown_command(words)
     if session.subscriptions is not None and call.protocol == 2 and command.name not in WHILE_LISTENING:
         return error(
             f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
