@@ -157,7 +157,7 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
         session.end_after()
         put((batch, index, _UNKNOWN, raw), error(f"ERR {name.decode()}"))
         return True
-    if session.is_closing:
+    if session.is_closing or session.is_deaf:
         put((batch, index, _UNKNOWN, raw), b"")
         return True
     command = session.proxy.vocabulary.get(name)
@@ -211,7 +211,7 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
     if command.subcommands and len(words) > 1:
         return unknown_subcommand(words)
     if not command.takes(len(words)):
-        return wrong_arity(command.name)
+        return ends_transaction(call) if command.name == "exec" else wrong_arity(command.name)
     if not session.is_authenticated and command.name not in BEFORE_LOGIN:
         return NO_LOGIN
     if session.is_admin:
@@ -224,6 +224,15 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
             "are allowed in this context"
         )
     return None
+
+
+def ends_transaction(call: Call) -> bytes:
+    """An EXEC that cannot be one forgets what was queued, as an engine does."""
+    if call.session.transaction is not None:
+        call.session.transaction.close()
+        call.session.transaction = None
+        call.session.settle()
+    return error("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
 
 
 def _refused(session: Session) -> None:
