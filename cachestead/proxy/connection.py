@@ -104,7 +104,7 @@ async def hello(call: Call) -> bytes:
     session.settle()
     facts = {
         "server": "redis",
-        "version": session.router.facts.get("redis_version", "7.0.0"),
+        "version": session.router.lookout.facts.get("redis_version", "7.0.0"),
         "proto": protocol,
         "id": session.id,
         "mode": "standalone",

@@ -25,10 +25,12 @@ NETWORK = Network("vpc", "vpc-default", "subnet", "subnet-default", "group", "de
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
 SINGLE, HA = "redis.single.xu1.large.1", "redis.ha.xu1.large.{}.1"
 CLUSTER = "redis.cluster.xu1.large.{}.{}"
+PROXY, SPLIT = "redis.proxy.xu1.large.s8.{}", "redis.ha.xu1.large.p{}.1"
 
 
 def instance_of(flavor: str, gb: float, zones: tuple[str, ...] = ("az1", "az2")) -> Instance:
-    order = Order("resized", "Redis", "7.0", gb, flavor, zones, "vpc", "subnet", password="Passw0rd!x")
+    version = "6.0" if ".proxy." in flavor or ".p" in flavor else "7.0"
+    order = Order("resized", "Redis", version, gb, flavor, zones, "vpc", "subnet", password="Passw0rd!x")
     checked = check_order(order, FLAVORS, NETWORK, ("az1", "az2", "az3"))
     addresses = [f"127.64.0.{number}" for number in range(10, 10 + checked.addresses_per_instance)]
     [planned] = plan_instances(
@@ -130,6 +132,40 @@ def test_shards_that_are_not_kept_go_whole(reserved: tuple[str, ...], gone: set[
     assert planned.kind is Kind.REMOVE_SHARDS
     assert {node.shard for node in leaving(instance, planned)} == gone
     assert len(planned.leaving) == 2
+
+
+def test_a_proxy_cluster_grows_and_shrinks_by_whole_shards():
+    instance = instance_of(PROXY.format(24), 24)
+    grown = plan(instance, PROXY.format(32), 32, change_type="addSharding")
+    assert (grown.kind, [(place.shard, place.ordinal) for place in grown.places]) == (
+        Kind.ADD_SHARDS,
+        [(3, 0), (3, 1)],
+    )
+    shrunk = plan(instance_of(PROXY.format(32), 32), PROXY.format(24), 24)
+    assert (shrunk.kind, len(shrunk.leaving)) == (Kind.REMOVE_SHARDS, 2)
+
+
+def test_read_write_splitting_takes_replicas_and_gives_them_up_one_at_a_time():
+    instance = instance_of(SPLIT.format(3), 1)
+    assert plan(instance, SPLIT.format(6), 1, change_type="createReplication").kind is Kind.ADD_REPLICAS
+    named = instance.nodes[1]
+    planned = plan(instance, SPLIT.format(2), 1, change_type="deleteReplication", node_list=(named.id,))
+    assert leaving(instance, planned) == [named]
+    with pytest.raises(errors.MasterNotDeletable):
+        plan(instance, SPLIT.format(2), 1, change_type="deleteReplication", node_list=(instance.nodes[0].id,))
+
+
+def test_the_last_replica_that_is_read_from_stays():
+    instance = instance_of(SPLIT.format(3), 1)
+    nodes = tuple(replace(node, in_domain_name=node is not instance.nodes[2]) for node in instance.nodes)
+    with pytest.raises(errors.LastReplicaAddress):
+        plan(
+            replace(instance, nodes=nodes),
+            SPLIT.format(2),
+            1,
+            change_type="deleteReplication",
+            node_list=(instance.nodes[1].id,),
+        )
 
 
 def test_fewer_shards_must_have_room_for_all_data():
