@@ -118,9 +118,9 @@ class Proxied:
         start = _start_cluster if self.layout is Layout.CLUSTER else _start_replicated
         self._act(users, lambda machine: start(machine, NUMBERS[self.layout], CONF | conf))
 
-    def start_engine(self) -> Address:
+    def start_engine(self, **conf: object) -> Address:
         """The same engine without cluster, replicas or proxy, to compare with."""
-        self._act(USERS, lambda machine: machine.start(51, **CONF))
+        self._act(USERS, lambda machine: machine.start(51, **CONF | conf))
         return Address(f"{self.subnet}.51", PORT)
 
     def _act(self, users: NodeUsers, act: Callable[[Machine], Awaitable[object]]) -> None:
