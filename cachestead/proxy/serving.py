@@ -80,7 +80,7 @@ def role(call: Call) -> bytes:
     return array([bulk(b"master"), integer(0), EMPTY_ARRAY])
 
 
-@immediate("cluster")
+@immediate("cluster", "clusterscan")
 def cluster(call: Call) -> bytes:
     """Plain clients are to stay plain: there is no cluster to be seen."""
     del call
