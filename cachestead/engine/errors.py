@@ -63,3 +63,7 @@ class SlotsInDanger(EngineError):
 
 class SlotMoveFailed(EngineError):
     """Slots stayed with their source; what was moved before stays moved."""
+
+
+class CopyFailed(EngineError):
+    """Not everything that was to be copied is there; the source has it all."""
