@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import pytest
 import redis.asyncio as redis
 from clusters import Cluster, start_shards
-from real_engines import ADMIN_SECRET, PORT, USERS, Machine
+from real_engines import ADMIN_SECRET, USERS, Machine
 
-from cachestead.domain.slots import slot_of
 from cachestead.engine import copying
-from cachestead.engine.acl import ADMIN, COPIER
+from cachestead.engine.acl import ADMIN, COPIER, copier_arguments
 from cachestead.engine.cluster import form_cluster
 from cachestead.engine.comparing import differing
 from cachestead.engine.connection import Client, address_of
@@ -39,6 +38,11 @@ def raw(machine: Machine, client: Client, database: int = 0) -> redis.Redis:
     """Our own client without a coding."""
     host, port = address_of(client)
     return machine._kept(redis.Redis(host=host, port=port, username=ADMIN, password=ADMIN_SECRET, db=database))
+
+
+def cluster_tenant(cluster: Cluster) -> redis.RedisCluster:
+    host, port = address_of(cluster.masters[0])
+    return cluster.machine._kept(redis.RedisCluster(host=host, port=port, password=USERS.tenant_password))
 
 
 async def fill(client: redis.Redis | redis.RedisCluster) -> None:
@@ -74,9 +78,7 @@ async def test_every_type_arrives_with_its_deadline(machine: Machine, road: str)
     }[road]
     written = raw(machine, one)
     if road == "a cluster to one":
-        written = machine._kept(
-            redis.RedisCluster(host=machine.node(21).address, port=PORT, password=USERS.tenant_password)
-        )
+        written = cluster_tenant(cluster)
     await fill(written)
     for source in sources:
         await source.execute_command("FUNCTION", "LOAD", LIBRARY)
@@ -84,13 +86,11 @@ async def test_every_type_arrives_with_its_deadline(machine: Machine, road: str)
 
     done = await copy_data(sources, targets)
 
-    assert done == Progress(16, 16)
-    assert sum([await target.dbsize() for target in targets]) == 16
+    assert done == Progress(14, 14)
+    assert sum([await target.dbsize() for target in targets]) == 14
     for source in sources:
         for key in await source.keys():
-            [target] = [target for target in targets if await target.exists(key) == 1] if len(targets) == 1 else [
-                await owner_of(targets, key)
-            ]
+            target = await owner_of(targets, key)
             assert await differing(source, target, [key]) == []
             assert await target.pexpiretime(key) == await source.pexpiretime(key)
     for target in targets:
@@ -98,18 +98,16 @@ async def test_every_type_arrives_with_its_deadline(machine: Machine, road: str)
         libraries = await target.execute_command("FUNCTION", "LIST")
         assert len(libraries) == 1
         assert COPIER not in await target.acl_users()
-    [groups] = [await t.execute_command("XINFO GROUPS", "stream") for t in targets if await t_has(t, "stream")]
+    groups = await (await owner_of(targets, "stream")).execute_command("XINFO GROUPS", "stream")
     assert (groups[0]["consumers"], groups[0]["pending"]) == (1, 9)
 
 
-async def t_has(target: Client, key: str) -> bool:
-    with contextlib.suppress(redis.ResponseError):
-        return bool(await target.exists(key))
-    return False
-
-
 async def owner_of(targets: Sequence[Client], key: str) -> Client:
-    return [target for target in targets if await t_has(target, key)][0]
+    for target in targets:
+        with contextlib.suppress(redis.ResponseError):
+            if await target.exists(key):
+                return target
+    raise AssertionError(f"nobody has {key}")
 
 
 async def test_databases_keep_their_numbers(machine: Machine):
@@ -127,10 +125,11 @@ async def test_databases_keep_their_numbers(machine: Machine):
 async def test_several_databases_do_not_fit_a_cluster_and_nothing_is_changed(machine: Machine):
     source, cluster = await plain(machine, 1), await cluster_of(machine, [2, 3, 4])
     await raw(machine, source, 2).set("key", 1)
-    await cluster.tenant().set("kept", 1)
+    kept = cluster_tenant(cluster)
+    await kept.set("kept", 1)
     with pytest.raises(CopyFailed, match="one database"):
         await copy_data([source], cluster.masters)
-    assert await cluster.tenant().get("kept") == "1"
+    assert await kept.get("kept") == b"1"
 
 
 async def test_a_copy_that_stopped_is_made_again(machine: Machine):
@@ -178,16 +177,15 @@ async def test_keys_that_expire_while_they_are_copied_do_not_come_back(machine: 
 
 async def test_a_key_that_does_not_pass_is_named_and_the_source_is_as_it_was(machine: Machine):
     source, target = await plain(machine, 1), await plain(machine, 2)
-    await target.config_set("maxmemory", 6_000_000)
-    await source.set("small", 1)
-    await source.set("too-large", b"\x01\x02" * 4_000_000)
-    with pytest.raises(CopyFailed, match="too-large"):
+    await target.config_set("maxmemory", 1)
+    await source.set("too-much", b"\x01\x02" * 4_000_000)
+    with pytest.raises(CopyFailed, match="too-much"):
         await copy_data([source], [target])
-    assert await source.strlen("too-large") == 8_000_000
+    assert await source.strlen("too-much") == 8_000_000
     assert COPIER not in await target.acl_users()
     await target.config_set("maxmemory", 64_000_000)
     await copy_data([source], [target])
-    assert await target.strlen("too-large") == 8_000_000
+    assert await target.strlen("too-much") == 8_000_000
 
 
 async def test_what_the_target_gave_up_is_not_called_copied(machine: Machine):
@@ -243,11 +241,8 @@ async def test_a_difference_is_seen(machine: Machine):
 
 async def test_the_copier_brings_keys_and_takes_none(machine: Machine):
     target = await plain(machine, 1)
-    from cachestead.engine.acl import copier_arguments
-
     await target.execute_command("ACL SETUSER", *copier_arguments("secret"))
     thief = machine.tenant(machine.node(1).address, username=COPIER, password="secret")
     for command in ("GET a", "SET a 1", "DUMP a", "KEYS *", "CONFIG GET *", "INFO", "FLUSHALL", "ACL LIST"):
-        with pytest.raises(redis.ResponseError, match="permission|NOPERM"):
+        with pytest.raises(redis.ResponseError, match="permissions"):
             await thief.execute_command(*command.split())
-    assert slot_of("a") == 15495
