@@ -30,6 +30,7 @@ class Flavor:
     """Nodes per shard, master included."""
     sharding_num: int
     proxy_num: int
+    """As the catalogue prints it; how many there are is `domain/proxies.py`'s to say."""
     db_number: int
     max_memory_gb: float
     """What clients can use of the capacity."""
@@ -40,6 +41,11 @@ class Flavor:
     tenant_ip_count: int
     edition: str
     pricing_type: str
+
+    @property
+    def node_count(self) -> int:
+        """Data nodes of an instance."""
+        return self.replica_count * self.sharding_num
 
     @property
     def max_memory(self) -> MiB:

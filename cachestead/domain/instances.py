@@ -100,6 +100,26 @@ class Mode(StrEnum):
     PROXY = "proxy"
     HA_RW_SPLIT = "ha_rw_split"
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether its data nodes are a native Redis Cluster."""
+        return self in (Mode.CLUSTER, Mode.PROXY)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether Sentinels watch its data nodes and decide who is master."""
+        return self in (Mode.HA, Mode.HA_RW_SPLIT)
+
+    @property
+    def has_proxies(self) -> bool:
+        """Whether clients come through proxies, which share the instance's address."""
+        return self in (Mode.PROXY, Mode.HA_RW_SPLIT)
+
+    @property
+    def has_moving_address(self) -> bool:
+        """Whether the instance's address follows the master."""
+        return self is Mode.HA
+
 
 class Role(StrEnum):
     """Role of a node in its shard, in the API's words."""
@@ -128,6 +148,21 @@ class Node:
     """Failover priority of a replica: smaller goes first, 0 is never promoted."""
     in_domain_name: bool = True
     """Whether the read-only domain name resolves to it while it is a replica."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A process between clients and data nodes: it listens at the instance's address and at one of its own."""
+
+    id: str
+    instance_id: InstanceId
+    ordinal: int
+    address: str
+    """Its own, where only the control plane is let in."""
+    port: int
+    zone: str
+    active: bool = False
+    """Whether it answered when last looked at."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +206,7 @@ class Instance:
     binary: str = ""
     """Product and version of the engine it was made with, on which it stays."""
     secrets: str = ""
-    """Encrypted: tenant's password, the control plane's, the replicas'; see `identity/secrets.py`."""
+    """Encrypted: passwords of tenant, control plane, replicas and proxies; see `identity/secrets.py`."""
     rename_commands: dict[str, str] = field(default_factory=dict)
     backup_policy: dict[str, Any] | None = None
     tags: dict[str, str] = field(default_factory=dict)
@@ -186,6 +221,8 @@ class Instance:
     """Values that differ from the version's defaults, by parameter name."""
     nodes: tuple[Node, ...] = ()
     """Empty where the query did not ask for them."""
+    proxies: tuple[Proxy, ...] = ()
+    """The same."""
 
 
 def advance(instance: Instance, event: Event, at: datetime) -> Instance:
@@ -209,6 +246,11 @@ def node_id(instance: InstanceId, shard: int, ordinal: int) -> str:
     return uuid.uuid5(uuid.UUID(instance), f"{shard}/{ordinal}").hex
 
 
+def proxy_id(instance: InstanceId, ordinal: int) -> str:
+    """The id of a proxy, derived likewise."""
+    return uuid.uuid5(uuid.UUID(instance), f"proxy/{ordinal}").hex
+
+
 def group_id(instance: InstanceId, shard: int) -> str:
     """The id of a shard (the API's group)."""
     return str(uuid.uuid5(uuid.UUID(instance), f"group-{shard}"))
@@ -222,6 +264,11 @@ def group_name(shard: int) -> str:
 def node_name(node: Node) -> str:
     """The name of a node, for people: its role now and its address."""
     return f"({'master' if node.role is Role.MASTER else 'replica'}){node.address}"
+
+
+def proxy_name(proxy: Proxy) -> str:
+    """The name of a proxy, in the form of a node's."""
+    return f"(proxy){proxy.address}"
 
 
 def replication_id(node: str) -> str:

@@ -17,6 +17,7 @@ from cachestead import errors
 from cachestead.domain import rules
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Mode, State
+from cachestead.domain.proxies import plan_proxies, proxy_count
 from cachestead.domain.shards import Layout, instance_address, plan_nodes
 from cachestead.domain.sizes import MiB
 from cachestead.domain.templates import is_known_template
@@ -24,7 +25,6 @@ from cachestead.domain.templates import is_known_template
 DEFAULT_PORT = 6379
 DEFAULT_WINDOW = ("18:00:00", "19:00:00")
 MAX_PER_ORDER = 100
-SUPPORTED_MODES = (Mode.SINGLE, Mode.HA, Mode.CLUSTER)
 VERSIONS = ("4.0", "5.0", "6.0", "7.0")
 
 
@@ -97,10 +97,16 @@ class CheckedOrder:
     rename_commands: dict[str, str]
 
     @property
+    def node_port(self) -> int:
+        """Where nodes and proxies listen at their own addresses; behind proxies nobody sees that."""
+        return DEFAULT_PORT if self.flavor.mode.has_proxies else self.port
+
+    @property
     def addresses_per_instance(self) -> int:
-        """One per node, and one that follows the master of a master/standby instance."""
-        nodes = self.flavor.replica_count * self.flavor.sharding_num
-        return nodes + 1 if self.flavor.mode is Mode.HA else nodes
+        """One per node and proxy, and one that follows the master or that the proxies share."""
+        mode = self.flavor.mode
+        shared = mode.has_moving_address or mode.has_proxies
+        return self.flavor.node_count + proxy_count(self.flavor) + shared
 
 
 def check_order(
@@ -155,8 +161,6 @@ def _check_flavor(order: Order, flavors: FlavorCatalogue) -> Flavor:
         raise errors.EngineVersionNotSupported(
             f"engine_version: {order.spec_code} has {', '.join(flavor.engine_versions) or 'another engine'}"
         )
-    if flavor.mode not in SUPPORTED_MODES:
-        raise errors.InstanceTypeNotSupported(f"spec_code: type {flavor.mode} is not available yet")
     _check_shape(order, flavor)
     return flavor
 
@@ -212,7 +216,7 @@ def _check_zones(order: Order, flavor: Flavor, zone_codes: Sequence[str]) -> tup
         raise errors.ZoneNotFound(f"az_codes: one or more of {', '.join(zone_codes)}")
     if flavor.mode is Mode.CLUSTER and order.private_ip:
         raise errors.InvalidParameter("private_ip: not for a cluster, which has several", name="private_ip")
-    most = flavor.replica_count * flavor.sharding_num
+    most = flavor.node_count
     if len(wanted) > most:
         raise errors.InvalidParameter(f"az_codes: at most {most} for this flavor", name="az_codes")
     return tuple(wanted)
@@ -260,7 +264,8 @@ def plan_instances(
 ) -> list[Instance]:
     """The records of the instances to make: one id and one set of addresses each.
 
-    The last address of a set is the instance's own; of a single-node instance it is its node's.
+    A set has the nodes' addresses, then the proxies'. Its last is the instance's own; of a single-node instance it
+    is its node's.
     """
     names = instance_names(checked.order.name, checked.order.count)
     return [
@@ -279,11 +284,13 @@ class _Place:
 def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: datetime) -> Instance:
     order, flavor = checked.order, checked.flavor
     nodes = plan_nodes(
-        Layout(place.id, checked.port, checked.zones),
+        Layout(place.id, checked.node_port, checked.zones),
         range(flavor.sharding_num),
         range(flavor.replica_count),
-        place.addresses,
+        place.addresses[: flavor.node_count],
     )
+    ordinals = range(proxy_count(flavor))
+    addresses = place.addresses[flavor.node_count :][: len(ordinals)]
     return Instance(
         id=place.id,
         project_id=orderer.project_id,
@@ -316,4 +323,5 @@ def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: dateti
         enterprise_project_id=order.enterprise_project_id or "0",
         enterprise_project_name=order.enterprise_project_name or "default",
         nodes=nodes,
+        proxies=plan_proxies(place.id, checked.node_port, checked.zones, ordinals, addresses),
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cachestead import errors
-from cachestead.domain.instances import Instance, Node, group_id, replication_id
-from cachestead.domain.names import has_readonly_name
+from cachestead.domain.instances import Instance, Mode, Node, group_id, replication_id
 from cachestead.domain.shards import Shard, shards_of
 
 
@@ -31,10 +30,16 @@ def check_priority(shard: Shard, replica: Node, priority: int) -> None:
         raise errors.AllPrioritiesZero("slave_priority_weight: nobody could take the master's place")
 
 
-def check_has_names(instance: Instance) -> None:
-    """Instances of this type have a read-only domain name."""
-    if not has_readonly_name(instance.mode):
+def check_has_readers(instance: Instance) -> None:
+    """Replicas of this type of instance are read from: by its read-only domain name, or through its proxies."""
+    if not instance.mode.is_watched:
         raise errors.NamesNotSupported(f"instance {instance.id} has no read-only domain name")
+
+
+def check_has_priorities(instance: Instance) -> None:
+    """A tenant may choose who is promoted. Of a Proxy Cluster it is not shown any shard (`service-limits` 2)."""
+    if instance.mode is Mode.PROXY:
+        raise errors.NodeNotSupported(f"node_id: instance {instance.id} is of type {instance.mode}")
 
 
 def check_leaves_name(shard: Shard, replica: Node) -> None:

@@ -155,11 +155,11 @@ def _plan_more_replicas(instance: Instance, wish: ResizeWish, count: int, after:
 def _plan_fewer_replicas(instance: Instance, wish: ResizeWish, count: int, after: Flavor) -> ResizePlan:
     if count > 1:
         raise errors.InvalidSpecCode("spec_code: one replica of a shard goes at a time")
-    if wish.node_list and instance.mode is not Mode.CLUSTER:
+    if wish.node_list and not instance.mode.is_clustered:
         leaving = [_named_replica(instance, wish.node_list)]
     else:
         leaving = [_spare_replica(shard, wish) for shard in shards_of(instance)]
-    if instance.mode is Mode.HA:
+    if instance.mode.is_watched:
         _check_readers_stay(instance, leaving)
     return ResizePlan(Kind.REMOVE_REPLICAS, after, leaving=tuple(node.id for node in leaving))
 
@@ -188,7 +188,7 @@ def _spare_replica(shard: Shard, wish: ResizeWish) -> Node:
 
 
 def _check_readers_stay(instance: Instance, leaving: Sequence[Node]) -> None:
-    """The read-only domain name keeps a replica."""
+    """Readers keep a replica."""
     staying = [node for node in instance.nodes if node.role is Role.REPLICA and node not in leaving]
     if not staying:
         raise errors.LastReplica(f"node_list: {leaving[0].address}")

@@ -101,5 +101,5 @@ def _plan(
 
 
 def instance_address(mode: Mode, addresses: Sequence[str]) -> str:
-    """The instance's `ip`: of a cluster every node's, else the one that follows the master, which comes last."""
+    """The instance's `ip`: of a Redis Cluster every node's, else the one of its own, which comes last."""
     return ",".join(addresses) if mode is Mode.CLUSTER else addresses[-1]

@@ -1,22 +1,22 @@
 """Users of a node and what they may do, as ACL rules.
 
 The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
-replicate and, in a cluster, bring slots over. The last one exists because `masterauth` is readable by anyone who
-may call CONFIG GET, so it must be worth as little as possible. Two invariants: passwords leave here as SHA-256
-hashes only, and a rule never names a command that the engine does not know (it would not start). Pure: values in,
-text out.
+replicate and, in a cluster, bring slots over. It exists because `masterauth` is readable by anyone who may call
+CONFIG GET, so it must be worth as little as possible. Behind proxies `default` is off, and `cachestead-proxy` may
+do what they do for tenants, whose scripts run as it. Two invariants: passwords leave here as SHA-256 hashes only,
+and a rule never names a command that the engine does not know (it would not start). Pure: values in, text out.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cachestead.domain.instances import Mode
 from cachestead.engine.catalogue import Engine, Version
 
-TENANT, ADMIN, REPLICA = "default", "cachestead", "cachestead-replica"
+TENANT, ADMIN, REPLICA, PROXY = "default", "cachestead", "cachestead-replica", "cachestead-proxy"
 COPIER = "cachestead-copy"
 """Whom a source logs in as where it copies its keys to; it is there only while that goes on."""
 
@@ -27,6 +27,12 @@ _CLUSTER = (
     "cluster|set-config-epoch cluster|setslot"
 )
 _PROXIED = "lolwut module replicaof swapdb wait"
+_SESSIONS = (
+    "client|caching client|getredir client|help client|info client|no-touch client|pause client|reply "
+    "client|tracking client|trackinginfo client|unblock client|unpause"
+)
+"""All of CLIENT but LIST, KILL, GETNAME, SETNAME, SETINFO, ID and NO-EVICT. The table refuses CLIENT whole; the first
+four are listed as supported too (`service-limits` 15), and the others are what clients send when they connect."""
 _TRACKING = "client|caching client|getredir client|info client|tracking client|trackinginfo client|unpause"
 _REFUSED: dict[tuple[str, str], str] = {
     ("3.0", "plain"): "bgrewriteaof bgsave command lastsave migrate save shutdown slaveof",
@@ -37,17 +43,17 @@ _REFUSED: dict[tuple[str, str], str] = {
     ("4.0", "plain"): _SNAPSHOTS,
     ("4.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
     ("4.0", "proxy"): (
-        f"{_SNAPSHOTS} {_PROXIED} bzpopmax bzpopmin client latency move randomkey readonly readwrite "
+        f"{_SNAPSHOTS} {_PROXIED} {_SESSIONS} bzpopmax bzpopmin latency move randomkey readonly readwrite "
         "zpopmax zpopmin"
     ),
     ("4.0", "split"): f"{_SNAPSHOTS} {_PROXIED} bzpopmax bzpopmin readonly readwrite zpopmax zpopmin",
     ("5.0", "plain"): _SNAPSHOTS,
     ("5.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
-    ("5.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} client latency move randomkey readonly readwrite",
+    ("5.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} {_SESSIONS} latency move randomkey readonly readwrite",
     ("5.0", "split"): f"{_SNAPSHOTS} {_PROXIED} readonly readwrite",
     ("6.0", "plain"): f"{_SNAPSHOTS} {_CLUSTER}",
     ("6.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}",
-    ("6.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} acl client failover latency move reset",
+    ("6.0", "proxy"): f"{_SNAPSHOTS} {_PROXIED} {_SESSIONS} acl failover latency move readonly readwrite reset",
     ("6.0", "split"): f"{_SNAPSHOTS} {_PROXIED} {_TRACKING} acl failover reset",
     ("7.0", "plain"): f"{_SNAPSHOTS} {_CLUSTER}".replace("lastsave ", ""),
     ("7.0", "cluster"): f"{_SNAPSHOTS} {_CLUSTER}".replace("lastsave ", ""),
@@ -63,17 +69,26 @@ _ALWAYS = (
 _WATCHED = "config|get"
 """Refused besides where Sentinels watch: who reads `masterauth` there can pose as a replica, which the Sentinels
 then log in to with the instance's admin secret."""
+_NOT_FOR_PROXIES = "acl client|pause client|unpause config lastsave latency swapdb"
+"""What proxies have no use for, and the scripts that tenants run through them must not call."""
 _MIGRATED = "~* +select +restore-asking"
 """What a node of a cluster may do on another besides: be the one that MIGRATE logs in as. It is not our own user,
 because older engines show the arguments of MIGRATE, password and all, to whoever monitors."""
 _MIGRATED_ATOMICALLY = "~* +select +@write +multi +exec +cluster|syncslots"
 """The same where slots move atomically: there the source sends its keys, and every write of its clients while it
 does, as plain commands under the user that replicas use (`masteruser`, which cannot be told apart)."""
-_KINDS = {Mode.SINGLE: "plain", Mode.HA: "plain", Mode.CLUSTER: "cluster", Mode.PROXY: "proxy"}
+_KINDS = {
+    Mode.SINGLE: "plain",
+    Mode.HA: "plain",
+    Mode.CLUSTER: "cluster",
+    Mode.PROXY: "proxy",
+    Mode.HA_RW_SPLIT: "split",
+}
 
 _SINCE: dict[str, Version] = {
     "acl": (6, 0, 0), "bzpopmax": (5, 0, 0), "bzpopmin": (5, 0, 0), "client|caching": (6, 0, 0),
-    "client|getredir": (6, 0, 0), "client|info": (6, 2, 0), "client|tracking": (6, 0, 0),
+    "client|getredir": (6, 0, 0), "client|info": (6, 2, 0), "client|no-touch": (7, 2, 0),
+    "client|tracking": (6, 0, 0),
     "client|trackinginfo": (6, 2, 0), "client|unpause": (6, 2, 0), "cluster|addslotsrange": (7, 0, 0),
     "cluster|delslotsrange": (7, 0, 0), "failover": (6, 2, 0), "lolwut": (5, 0, 0), "reset": (6, 2, 0),
     "zpopmax": (5, 0, 0), "zpopmin": (5, 0, 0),
@@ -109,14 +124,20 @@ class NodeUsers:
     """None: access without a password."""
     read_only: bool = False
     """The parameter `master-read-only`: the tenant may not write."""
+    proxy_secret: str = field(default="", repr=False)
+    """The proxies', where the type has any."""
 
 
 def refused_commands(version: str, mode: Mode) -> frozenset[str]:
     """Commands and subcommands (`config|set`) that the tenant may not call."""
-    kind = _KINDS.get(mode, "split")
-    table = _REFUSED.get((version, kind)) or _REFUSED.get((version, "plain")) or _REFUSED["7.0", "plain"]
-    watched = [] if mode in (Mode.SINGLE, Mode.CLUSTER) else [_WATCHED]
-    refused = {*table.split(), *_ALWAYS.split(), *watched}
+    table = _REFUSED.get((version, _KINDS[mode])) or _REFUSED.get((version, "plain")) or _REFUSED["7.0", "plain"]
+    # Behind proxies nobody sees the configuration of an engine: they answer CONFIG GET themselves.
+    watched = [_WATCHED] if mode is Mode.HA else []
+    return _without_repetition({*table.split(), *_ALWAYS.split(), *watched})
+
+
+def _without_repetition(refused: set[str]) -> frozenset[str]:
+    """The same without subcommands of commands that are refused whole."""
     return frozenset(name for name in refused if "|" not in name or name.split("|")[0] not in refused)
 
 
@@ -148,25 +169,39 @@ def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
     if users.mode is Mode.CLUSTER and engine.has_atomic_slot_migration:
         # The replicas' secret opens CLUSTER SYNCSLOTS there, with which slots can be taken away.
         refused |= {_WATCHED}
+    return _all_but(refused, engine, ["-@write"] if users.read_only else [])
+
+
+def _all_but(refused: Iterable[str], engine: Engine, categories: Sequence[str] = ()) -> list[str]:
     known = sorted(name for name in refused if _knows(engine, name))
     takes = _taken_away(known) if engine.has_subcommand_rules else _taken_away_on_6(known)
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
     publishing = ["-publish", _publish_selector()] if engine.has_subcommand_rules else []
-    return ["~*", *channels, "+@all", *(["-@write"] if users.read_only else []), *takes, *publishing]
+    return ["~*", *channels, "+@all", *categories, *takes, *publishing]
 
 
 def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
     return [
-        (TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)]),
+        *_client_rules(users, engine),
         (ADMIN, ["on", password_rule(users.admin_secret), "~*", *channels, "+@all"]),
         (REPLICA, ["on", password_rule(users.replica_secret), "-@all", *_replica_rules(users, engine)]),
     ]
 
 
+def _client_rules(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
+    """Those that tenants, or proxies in their place, log in as."""
+    if not users.mode.has_proxies:
+        return [(TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)])]
+    refused = _without_repetition({*_ALWAYS.split(), *_NOT_FOR_PROXIES.split()})
+    # Whoever comes here has gone around the proxies.
+    nobody = (TENANT, ["off", "resetpass", "-@all"])
+    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *_all_but(refused, engine)])]
+
+
 def _replica_rules(users: NodeUsers, engine: Engine) -> list[str]:
     rules = ["+psync", "+replconf", "+ping"]
-    if users.mode is not Mode.CLUSTER:
+    if not users.mode.is_clustered:
         return rules
     migrated = _MIGRATED_ATOMICALLY if engine.has_atomic_slot_migration else _MIGRATED
     return [*rules, *migrated.split()]

@@ -83,17 +83,17 @@ class EngineCatalogue:
     def __init__(self, engines: Iterable[Engine]) -> None:
         self.engines = tuple(engines)
 
-    def engine_for(self, dcs_version: str, *, watched: bool = False) -> Engine:
+    def engine_for(self, dcs_version: str, *, guarded: bool = False) -> Engine:
         """The best binary for a DCS version; raises `EngineMissing` if only older ones are there.
 
-        `watched` is for instances that Sentinels watch: only engines whose access rules can keep a tenant off the
-        Sentinels' own channel will do.
+        `guarded` is for instances that Sentinels watch and for those behind proxies: only engines whose access
+        rules can keep a tenant off the Sentinels' own channel, and off the nodes, will do.
         """
         major = int(dcs_version.split(".", maxsplit=1)[0])
         fit = [
             engine
             for engine in self.engines
-            if engine.compatible_version[0] >= major and (engine.has_subcommand_rules or not watched)
+            if engine.compatible_version[0] >= major and (engine.has_subcommand_rules or not guarded)
         ]
         if not fit:
             raise EngineMissing(

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cachestead.domain.instances import Mode
 from cachestead.engine.acl import ADMIN, REPLICA, NodeUsers, password_rule, user_lines
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine
@@ -139,7 +138,7 @@ def _outgoing(engine: Engine, address: str) -> Lines:
 
 
 def _cluster(conf: RedisConf) -> Lines:
-    if conf.users.mode is not Mode.CLUSTER:
+    if not conf.users.mode.is_clustered:
         return
     yield "cluster-enabled", "yes"
     yield "cluster-config-file", "nodes.conf"
@@ -170,7 +169,7 @@ def _bus(conf: RedisConf) -> Lines:
 
 
 def _memory_and_clients(conf: RedisConf) -> Lines:
-    yield "databases", str(1 if conf.users.mode is Mode.CLUSTER else conf.databases)
+    yield "databases", str(1 if conf.users.mode.is_clustered else conf.databases)
     yield "maxmemory", str(conf.maxmemory)
     yield "maxmemory-policy", "volatile-lru"
     yield "maxclients", str(conf.maxclients)
@@ -185,7 +184,7 @@ def _persistence(conf: RedisConf) -> Lines:
     yield "save", ""
     yield "appendonly", "yes" if conf.persistent else "no"
     # A cluster whose nodes all died at once comes back with its data, but for the last second.
-    yield "appendfsync", "everysec" if conf.users.mode is Mode.CLUSTER else "no"
+    yield "appendfsync", "everysec" if conf.users.mode.is_clustered else "no"
     yield "dbfilename", "dump.rdb"
     yield "appendfilename", "appendonly.aof"
 

@@ -41,6 +41,10 @@ class ReplicationLate(EngineError):
     """A replica was not in step with its master within the time given."""
 
 
+class ProxyLate(EngineError):
+    """A proxy did not serve within the time given."""
+
+
 class FailoverFailed(EngineError):
     """No replica took over within the time given."""
 

@@ -10,41 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cachestead.engine.acl import ADMIN
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.commands import AdminCommands
-from cachestead.engine.connection import Client, connect
+from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EndpointTaken, EngineError, EngineRefused, EngineUnreachable, FailoverFailed
 from cachestead.engine.info import observe_role
 from cachestead.engine.sentinel import Sentinels
+from cachestead.engine.watched import WatchedShard
 
 POLL_SECONDS = 0.005
 HINT_SECONDS = 0.1
 """Pause between hints: Sentinel may take one and give it up again."""
-ANSWER_SECONDS = 1.0
 END_SECONDS = 0.05
 GONE_SECONDS = 1.0
-"""A candidate that has not answered for this long is lost too."""
-
-
-@dataclass(frozen=True)
-class LostMaster:
-    """A shard whose master is gone. If the process is only frozen, end it first: it still holds the address."""
-
-    name: str
-    """The name Sentinels watch it by."""
-    master: NodeAddress
-    """The node that is gone, by its own address."""
-    candidates: Sequence[NodeAddress]
-    """The other nodes of the shard."""
-    vip: str
-    secret: str = field(repr=False)
-    user: str | None = ADMIN
-    commands: AdminCommands = field(default_factory=AdminCommands)
+"""A replica that has not answered for this long is lost too."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +36,11 @@ class Takeover:
     seconds: float
 
 
-async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.0) -> Takeover:
-    """One candidate is master and listens on the instance address.
+async def take_over(sentinels: Sentinels, lost: WatchedShard, seconds: float = 20.0) -> Takeover:
+    """One replica is master and, where the master binds it, listens on the instance address.
 
     A hint that no Sentinel takes is not the end: Sentinel's own decision is awaited until the bound. Raises
-    `FailoverFailed`, and soon if the candidates are gone too.
+    `FailoverFailed`, and soon if the replicas are gone too.
     """
     began = time.monotonic()
     over = asyncio.Event()
@@ -75,7 +56,7 @@ async def take_over(sentinels: Sentinels, lost: LostMaster, seconds: float = 20.
     return Takeover(winner, time.monotonic() - began)
 
 
-async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Event) -> None:
+async def _keep_hinting(sentinels: Sentinels, lost: WatchedShard, over: asyncio.Event) -> None:
     """Hint for as long as Sentinel holds the lost node for the master; no hint may hit its successor."""
     while not over.is_set():
         with contextlib.suppress(EngineError):
@@ -85,9 +66,9 @@ async def _keep_hinting(sentinels: Sentinels, lost: LostMaster, over: asyncio.Ev
         await asyncio.sleep(HINT_SECONDS)
 
 
-async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
-    """The candidate that became master first, once it has the address."""
-    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.candidates]
+async def _first_master(lost: WatchedShard, over: asyncio.Event) -> NodeAddress:
+    """The replica that became master first, once it has the address."""
+    watches = [asyncio.create_task(_bind_when_master(node, lost, over)) for node in lost.replicas]
     try:
         for watch in asyncio.as_completed(watches):
             if winner := await watch:
@@ -103,9 +84,9 @@ async def _first_master(lost: LostMaster, over: asyncio.Event) -> NodeAddress:
             await asyncio.wait(watches, timeout=END_SECONDS)
 
 
-async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.Event) -> NodeAddress | None:
+async def _bind_when_master(node: NodeAddress, lost: WatchedShard, over: asyncio.Event) -> NodeAddress | None:
     """The node, once it is master and has the address; None if it is gone, or another was first."""
-    client = connect(node, lost.secret, user=lost.user, commands=lost.commands, answer_seconds=ANSWER_SECONDS)
+    client = lost.connect(node)
     answered = time.monotonic()
     try:
         while not over.is_set() and time.monotonic() - answered < GONE_SECONDS:
@@ -119,12 +100,13 @@ async def _bind_when_master(node: NodeAddress, lost: LostMaster, over: asyncio.E
         await client.aclose()
 
 
-async def _took_over(client: Client, node: NodeAddress, vip: str) -> bool:
+async def _took_over(client: Client, node: NodeAddress, vip: str | None) -> bool:
     """Whether the node is master and has the address. Raises `EngineUnreachable`: it may still come round."""
     try:
         if await observe_role(client) != "master":
             return False
-        await ensure_bound(client, node.address, vip)
+        if vip is not None:
+            await ensure_bound(client, node.address, vip)
     except EndpointTaken:
         # The kernel closes a dead process' sockets a moment after its end is seen.
         return False

@@ -17,12 +17,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cachestead.engine.acl import ADMIN
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.commands import AdminCommands
-from cachestead.engine.connection import Client, address_of, connect
+from cachestead.engine.connection import Client, address_of
 from cachestead.engine.endpoint import ensure_bound, ensure_unbound
 from cachestead.engine.errors import EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.info import observe_node, observe_role
@@ -30,27 +28,14 @@ from cachestead.engine.live import drop_tenant_clients, hold_writes, release_wri
 from cachestead.engine.polling import until
 from cachestead.engine.replication import ensure_replica_of
 from cachestead.engine.sentinel import Sentinels
+from cachestead.engine.watched import WatchedShard
 
 POLL_SECONDS = 0.005
-ANSWER_SECONDS = 1.0
 HOLD_SECONDS = 3.0
 """Writes are held this long at a time; if we die meanwhile the master resumes by itself."""
 CATCH_UP_SECONDS = 2.0
 PROMOTE_SECONDS = 15.0
 """Longer than a Sentinel tries (`FAILOVER_TIMEOUT_MS`): writes may not go on while it still might promote."""
-
-
-@dataclass(frozen=True)
-class WatchedShard:
-    """A living master and its replicas, as Sentinels watch them."""
-
-    name: str
-    master: NodeAddress
-    replicas: Sequence[NodeAddress]
-    vip: str
-    secret: str = field(repr=False)
-    user: str | None = ADMIN
-    commands: AdminCommands = field(default_factory=AdminCommands)
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ class Switched:
 
 
 async def switch_master(sentinels: Sentinels, shard: WatchedShard, seconds: float = PROMOTE_SECONDS) -> Switched:
-    """A replica is master, has the instance address, and the old master follows it.
+    """A replica is master, has the instance address if masters bind it, and the old master follows it.
 
     Raises `ReplicationLate` where a replica does not keep up, `FailoverFailed` where no Sentinel took the order or
     no replica was promoted; the old master then goes on as it was.
@@ -78,8 +63,9 @@ async def switch_master(sentinels: Sentinels, shard: WatchedShard, seconds: floa
             await sentinels.fail_over(shard.name, HOLD_SECONDS / 3)
             winner = await _first_promoted(sentinels, shard, master, replicas, seconds)
             refused = time.monotonic()
-            await ensure_unbound(master, shard.master.address)
-            await ensure_bound(winner, address_of(winner).address, shard.vip)
+            if shard.vip is not None:
+                await ensure_unbound(master, shard.master.address)
+                await ensure_bound(winner, address_of(winner).address, shard.vip)
             done = time.monotonic()
             # Sentinels would do it too, but after seconds in which those who waited would be refused.
             await ensure_replica_of(master, address_of(winner))
@@ -141,10 +127,7 @@ async def _release(master: Client) -> None:
 
 @contextlib.asynccontextmanager
 async def _clients(shard: WatchedShard) -> AsyncIterator[tuple[Client, list[Client]]]:
-    def to(node: NodeAddress) -> Client:
-        return connect(node, shard.secret, user=shard.user, commands=shard.commands, answer_seconds=ANSWER_SECONDS)
-
-    made = [to(node) for node in (shard.master, *shard.replicas)]
+    made = [shard.connect(node) for node in (shard.master, *shard.replicas)]
     try:
         yield made[0], made[1:]
     finally:

@@ -14,17 +14,17 @@ _STRANGERS = 512
 """Addresses that others may hold before a search for free ones is given up."""
 
 
-def free_addresses(service: Service, network: Network, taken: set[str], port: int) -> Iterator[str]:
-    """Addresses that neither we nor anybody else on the machine uses."""
+def free_addresses(service: Service, network: Network, taken: set[str], *ports: int) -> Iterator[str]:
+    """Addresses that neither we nor, at these ports, anybody else on the machine uses."""
     strangers = 0
     for host in ipaddress.ip_network(network.cidr).hosts():
         address = str(host)
         if address in taken:
             continue
-        if service.is_address_free(address, port):
+        if all(service.is_address_free(address, port) for port in set(ports)):
             yield address
         elif (strangers := strangers + 1) >= _STRANGERS:
-            # Somebody listens on this port of every address; the rest of the network would tell nothing else.
+            # Somebody listens on such a port of every address; the rest of the network would tell nothing else.
             return
 
 

@@ -81,9 +81,8 @@ async def create_instances(service: Service, caller: Caller, order: Order) -> li
 
 
 def _new_secrets(service: Service, password: str | None) -> str:
-    return service.vault.seal(
-        {"password": password or "", "admin": secrets.token_urlsafe(32), "replica": secrets.token_urlsafe(32)}
-    )
+    own = {user: secrets.token_urlsafe(32) for user in ("admin", "replica", "proxy")}
+    return service.vault.seal({"password": password or "", **own})
 
 
 async def _choose_addresses(
@@ -95,7 +94,7 @@ async def _choose_addresses(
     if checked.order.private_ip:
         own = (_own_address(service, checked, taken),)
         taken.update(own)
-    free = free_addresses(service, network, taken, checked.port)
+    free = free_addresses(service, network, taken, checked.port, checked.node_port)
     size = checked.addresses_per_instance - len(own)
     return [(*take(free, size, network), *own) for _ in range(checked.order.count)]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cachestead import errors
 from cachestead.domain import replicas as rules
-from cachestead.domain.instances import Event, Mode, busy_error, group_name, node_name
+from cachestead.domain.instances import Event, busy_error, group_name, node_name
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.shards import shards_of
 from cachestead.identity.callers import Caller
@@ -31,6 +31,7 @@ async def set_priority(
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if not instance.nodes:
             raise busy_error(instance)
+        rules.check_has_priorities(instance)
         shard, replica = rules.find_replica(instance, group, node)
         rules.check_priority(shard, replica, priority)
         params = {"node": replica.id, "priority": priority, "before": replica.priority}
@@ -43,7 +44,7 @@ async def leave_domain_name(service: Service, caller: Caller, instance_id: str, 
     """The read-only domain name will not resolve to the replica; asking again does nothing more."""
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)
-        rules.check_has_names(instance)
+        rules.check_has_readers(instance)
         if not instance.nodes:
             raise busy_error(instance)
         shard, replica = rules.find_replica(instance, group, node)
@@ -71,7 +72,7 @@ async def begin_switch(service: Service, caller: Caller, instance_id: str) -> Jo
     """A standby node is on its way to be master."""
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)
-        if instance.mode is not Mode.HA:
+        if not instance.mode.is_watched:
             raise errors.SwitchoverNotSupported(f"instance {instance_id} is of type {instance.mode}")
         if not instance.nodes:
             raise busy_error(instance)
@@ -89,7 +90,7 @@ async def begin_shard_switch(service: Service, caller: Caller, instance_id: str,
     """The replica of a cluster is on its way to be its shard's master (an operation of the SDK's)."""
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)
-        if instance.mode is not Mode.CLUSTER:
+        if not instance.mode.is_clustered:
             raise errors.SwitchoverNotSupported(f"instance {instance_id} is of type {instance.mode}")
         if not instance.nodes:
             raise busy_error(instance)

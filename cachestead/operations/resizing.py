@@ -14,9 +14,11 @@ from typing import Any
 
 from cachestead import errors
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import BUSY, Event, Instance, Node, Role, State, busy_error, node_id
+from cachestead.domain.instances import BUSY, Event, Instance, Node, Proxy, Role, State, busy_error, node_id
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.maintenance import next_opening
+from cachestead.domain.orders import DEFAULT_PORT
+from cachestead.domain.proxies import plan_proxies, proxy_count
 from cachestead.domain.resizing import Kind, Place, ResizePlan, ResizeWish, extra_memory, plan_resize
 from cachestead.domain.sizes import Bytes, MiB, capacity_text
 from cachestead.engine.errors import EngineError
@@ -29,6 +31,7 @@ from cachestead.operations.service import Service
 from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
 from cachestead.store import networks
+from cachestead.store import proxies as proxy_store
 from cachestead.store.database import Tx
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.machinery import client_of, engine_of
@@ -172,12 +175,13 @@ async def _change(tx: Tx, service: Service, instance: Instance, plan: ResizePlan
     """The change to start; the new nodes have their addresses, and the memory is promised."""
     before, after = _flavor_of(service, instance), plan.flavor
     joining = await _add_nodes(tx, service, instance, plan.places)
+    proxies = await _add_proxies(tx, service, instance, proxy_count(after))
     await store.save_promised_memory(tx, instance.id, MiB(max(before.promised_memory, after.promised_memory)))
     params = {
         "flavor": [after.spec_code, after.capacity_gb],
         "old_flavor": [before.spec_code, before.capacity_gb],
-        "joining": [node.id for node in joining],
-        "leaving": list(plan.leaving),
+        "joining": [*(node.id for node in joining), *(proxy.id for proxy in proxies)],
+        "leaving": [*plan.leaving, *(proxy.id for proxy in instance.proxies[proxy_count(after) :])],
     }
     return Change(WORKFLOWS[plan.kind], Event.RESIZE_ASKED, params, _details(instance, before, plan, joining))
 
@@ -185,10 +189,8 @@ async def _change(tx: Tx, service: Service, instance: Instance, plan: ResizePlan
 async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Sequence[Place]) -> list[Node]:
     if not places:
         return []
-    network = await service.network_of(tx, instance.project_id)
-    free = free_addresses(service, network, await networks.list_taken_addresses(tx), instance.port)
-    owned = take(free, len(places), network)
-    await networks.add_addresses(tx, instance.id, owned)
+    port = instance.nodes[0].port
+    owned = await _take_addresses(tx, service, instance, port, len(places))
     joining = [
         Node(
             id=node_id(instance.id, place.shard, place.ordinal),
@@ -196,7 +198,7 @@ async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Seque
             shard=place.shard,
             ordinal=place.ordinal,
             address=address,
-            port=instance.port,
+            port=port,
             zone=place.zone,
             role=Role.REPLICA if place.ordinal else Role.MASTER,
         )
@@ -204,6 +206,26 @@ async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Seque
     ]
     await store.add_nodes(tx, joining)
     return joining
+
+
+async def _add_proxies(tx: Tx, service: Service, instance: Instance, wanted: int) -> Sequence[Proxy]:
+    """As many as the instance lacks."""
+    missing = range(len(instance.proxies), wanted)
+    if not missing:
+        return ()
+    owned = await _take_addresses(tx, service, instance, DEFAULT_PORT, len(missing))
+    joining = plan_proxies(instance.id, DEFAULT_PORT, instance.az_codes, missing, owned)
+    await proxy_store.add_proxies(tx, joining)
+    return joining
+
+
+async def _take_addresses(tx: Tx, service: Service, instance: Instance, port: int, count: int) -> tuple[str, ...]:
+    """So many more addresses are the instance's."""
+    network = await service.network_of(tx, instance.project_id)
+    free = free_addresses(service, network, await networks.list_taken_addresses(tx), port)
+    owned = take(free, count, network)
+    await networks.add_addresses(tx, instance.id, owned)
+    return owned
 
 
 def _details(instance: Instance, before: Flavor, plan: ResizePlan, joining: Sequence[Node]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from cachestead.engine.errors import EngineError
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.reconcilers.repair import Tell
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
-from cachestead.workflows.machinery import Machinery, address_of, client_of, shards_at, spec_of
+from cachestead.workflows.machinery import Machinery, address_of, client_of, shards_at, sightings_now, spec_of
 
 log = structlog.get_logger()
 
@@ -172,7 +172,7 @@ class ClusterRepair:
     async def _has_changed(self) -> bool:
         """Whether processes have come or gone since they were looked at. Acting on old news does harm."""
         before = self._own()
-        self.sightings = {one.id: one for one in await self.machinery.runtime.observe_nodes()}
+        self.sightings = await sightings_now(self.machinery)
         return self._own() != before
 
     def _own(self) -> list[NodeSighting | None]:

@@ -2,7 +2,8 @@
 
 A node that ends unasked is seen at once: a lost master is replaced, through Sentinel or by its cluster's vote,
 and everything else is started again. A pass every few seconds looks at every instance all the same, for what was
-missed while nobody looked. Never touches an instance that a workflow holds.
+missed while nobody looked. Never touches nodes of an instance that a workflow holds; its proxies, which have nothing
+to lose, are started again also then.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from dataclasses import replace
 import structlog
 
 from cachestead.domain.healing import Truth
-from cachestead.domain.instances import Event, Instance, Mode, State, advance
+from cachestead.domain.instances import Event, Instance, State, advance
 from cachestead.domain.shards import shards_of
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.reconcilers.cluster_repair import ClusterRepair
+from cachestead.reconcilers.proxy_repair import HEALED, are_well, healed_proxies, repair_proxies
 from cachestead.reconcilers.repair import Repair
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, has_standby
+from cachestead.store import proxies as proxy_store
+from cachestead.workflows.machinery import Machinery, sightings_now
 
 log = structlog.get_logger()
 
@@ -45,9 +48,12 @@ class Health:
         """Look at every instance, heal what needs it, save what changed."""
         moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
-            found = [one async for one in store.each_instance(tx, _HEALED) if _is_free(one)]
-        self._replaceable = frozenset(node for one in found for node in _with_copies(one))
-        sightings = await self._sightings()
+            known = [one async for one in store.each_instance(tx, HEALED)]
+        found = [one for one in known if _is_free(one)]
+        proxies = (proxy.id for one in known for proxy in healed_proxies(one))
+        self._replaceable = frozenset([*(node for one in found for node in _with_copies(one)), *proxies])
+        sightings = await sightings_now(self._machinery)
+        await asyncio.gather(*(self._look_at_proxies(one, sightings) for one in known if one.proxies))
         masters = await self._masters()
         seen = await asyncio.gather(*(self._look_at(one, sightings, masters.get(one.id), moment) for one in found))
         used = {
@@ -74,7 +80,7 @@ class Health:
         since: dict[str, float] = {}
         while True:
             await asyncio.sleep(_FROZEN_LOOK_SECONDS)
-            frozen = [one.id for one in (await self._sightings()).values() if one.frozen]
+            frozen = [one.id for one in (await sightings_now(self._machinery)).values() if one.frozen]
             since = {node: since.get(node, loop.time()) for node in frozen if node in self._replaceable}
             for node in [node for node, began in since.items() if loop.time() - began >= limit]:
                 del since[node]
@@ -95,9 +101,12 @@ class Health:
             if await self._ensure_sentinel(node_id):
                 return
             async with self._machinery.database.reading() as tx:
-                instance = await store.find_instance_of_node(tx, node_id)
-            if instance is not None:
-                await self._look_again(instance.id)
+                instance_id = await store.find_instance_of_node(tx, node_id)
+                behind = None if instance_id else await proxy_store.find_instance_of_proxy(tx, node_id)
+            if instance_id is not None:
+                await self._look_again(instance_id)
+            elif behind is not None:
+                await self._repair_proxies(behind)
         except Exception:
             # The next pass looks again.
             log.exception("healing after an exit failed", node=node_id)
@@ -119,6 +128,26 @@ class Health:
                 return None
             return await self._repair(instance, sightings, watched)
 
+    async def _look_at_proxies(self, instance: Instance, sightings: Mapping[str, NodeSighting]) -> None:
+        async with self._slots:
+            if not await are_well(self._machinery, instance, sightings):
+                await self._repair_proxies(instance.id)
+
+    async def _repair_proxies(self, instance_id: str) -> None:
+        """The instance's proxies run, by the record as it is now."""
+        machinery = self._machinery
+        async with machinery.turns.healing_proxies(instance_id):
+            async with machinery.database.reading() as tx:
+                instance = await store.find_any_instance(tx, instance_id)
+            if instance is None:
+                return
+            now = await repair_proxies(machinery, instance, await sightings_now(machinery))
+            changed = [proxy for proxy in now if proxy not in instance.proxies]
+            if changed:
+                async with machinery.database.writing() as tx:
+                    for proxy in changed:
+                        await proxy_store.save_proxy(tx, proxy)
+
     async def _look_again(self, instance_id: str) -> None:
         """One instance after an exit, with the record as it is now."""
         async with self._machinery.turns.healing(instance_id):
@@ -126,7 +155,7 @@ class Health:
                 instance = await store.find_any_instance(tx, instance_id)
             if instance and _is_free(instance):
                 watched = await self._find_master(instance)
-                await self._repair(instance, await self._sightings(), watched, patient=True)
+                await self._repair(instance, await sightings_now(self._machinery), watched, patient=True)
 
     async def _repair(
         self,
@@ -144,7 +173,7 @@ class Health:
             saved = await self._save(saved, truth)
 
         try:
-            if instance.mode is Mode.CLUSTER:
+            if instance.mode.is_clustered:
                 truth = await ClusterRepair(self._machinery, instance, sightings, save, patient).run()
             else:
                 truth = await Repair(self._machinery, instance, sightings, watched, save).run()
@@ -161,8 +190,7 @@ class Health:
     async def _save(self, before: Instance, truth: Truth) -> Instance:
         """The record says what is true, unless somebody has taken the instance; as it is saved now."""
         changed = [new for old, new in zip(before.nodes, truth.nodes, strict=True) if old != new]
-        wanted = State.RUNNING if truth.serving else State.ERROR
-        if not changed and before.state is wanted:
+        if not changed and before.state is _state_of(before, truth):
             return before
         async with self._machinery.database.writing() as tx:
             now = await store.lock_any_instance(tx, before.id)
@@ -173,14 +201,12 @@ class Health:
                 # What callers may change of a node meanwhile is theirs.
                 if recorded_node := recorded.get(node.id):
                     await store.save_node(tx, replace(recorded_node, role=node.role, active=node.active))
+            wanted = _state_of(now, truth)
             if now.state is not wanted:
-                event = Event.FAULT_GONE if truth.serving else Event.FAULT_SEEN
+                event = Event.FAULT_GONE if wanted is State.RUNNING else Event.FAULT_SEEN
                 await store.take_instance(tx, now, advance(now, event, self._machinery.now()))
                 log.warning("instance changed state", instance=now.id, state=wanted.value)
         return replace(before, state=wanted, nodes=truth.nodes)
-
-    async def _sightings(self) -> dict[str, NodeSighting]:
-        return {one.id: one for one in await self._machinery.runtime.observe_nodes()}
 
     async def _masters(self) -> dict[str, NodeAddress]:
         """Masters by the Sentinels' word, of the instances that all of them watch."""
@@ -191,7 +217,7 @@ class Health:
             return {}
 
     async def _find_master(self, instance: Instance) -> NodeAddress | None:
-        if not has_standby(instance):
+        if not instance.mode.is_watched:
             return None
         try:
             return await self._machinery.sentinels.find_master(instance.id)
@@ -202,6 +228,12 @@ class Health:
 def _is_free(instance: Instance) -> bool:
     """Whether no workflow holds the instance, and there is something to look at."""
     return instance.state in _HEALED and instance.task is None and bool(instance.nodes)
+
+
+def _state_of(instance: Instance, truth: Truth) -> State:
+    """What the record says of an instance whose nodes are like this: without any proxy nobody reaches them."""
+    reachable = not instance.proxies or any(proxy.active for proxy in instance.proxies)
+    return State.RUNNING if truth.serving and reachable else State.ERROR
 
 
 def _with_copies(instance: Instance) -> list[str]:

@@ -1,4 +1,4 @@
-"""Finds what was left behind: nodes and Sentinel entries without a record, deletions without a job, old jobs."""
+"""Finds what was left behind: nodes, proxies and Sentinel entries without a record, deletions without a job, old jobs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine.errors import EngineError
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
+from cachestead.store import proxies as proxy_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.machinery import Machinery
 
@@ -42,7 +43,7 @@ class Leftovers:
         # Nodes first, records second: a node that is started in between has its record already.
         present = {one.id for one in await self._machinery.runtime.observe_nodes()}
         async with self._machinery.database.reading() as tx:
-            known = await instance_store.list_any_node_ids(tx)
+            known = await instance_store.list_any_node_ids(tx) | await proxy_store.list_any_proxy_ids(tx)
         for node in present - known - self._own_nodes:
             log.warning("removing a node that belongs to nothing", node=node)
             await self._machinery.runtime.remove_node(node)

@@ -6,14 +6,13 @@ what the record may become.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from cachestead.domain.healing import Healing, NodeSeen, Truth, plan_healing
+from cachestead.domain.healing import Healing, Truth, plan_healing
 from cachestead.domain.instances import Instance, Node, Role
 from cachestead.domain.shards import master_of, replicas_of
 from cachestead.domain.sizes import MiB
@@ -21,9 +20,8 @@ from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound, ensure_unbound
-from cachestead.engine.errors import EndpointTaken, EngineError, FailoverFailed, ReplicationLate
-from cachestead.engine.failover import LostMaster, take_over
-from cachestead.engine.info import NodeFacts, observe_node
+from cachestead.engine.errors import EndpointTaken, FailoverFailed, ReplicationLate
+from cachestead.engine.failover import take_over
 from cachestead.runtime.interface import NodeSighting
 from cachestead.workflows.machinery import (
     Machinery,
@@ -31,14 +29,14 @@ from cachestead.workflows.machinery import (
     client_of,
     ensure_unwatched,
     ensure_watched,
-    has_standby,
-    login_of,
+    running_of,
     spec_of,
+    watched_shard,
 )
+from cachestead.workflows.roles import Facts, node_at, observe_facts, seen_of
 
 log = structlog.get_logger()
 
-Facts = Mapping[str, NodeFacts | None]
 Tell = Callable[[Truth], Awaitable[None]]
 """Is told what is true as soon as it is, before nodes are rebuilt."""
 _SYNC_SECONDS, _SYNC_LOOKS = 0.5, 20
@@ -59,8 +57,9 @@ class Repair:
 
     async def run(self) -> Truth:
         """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""
-        facts = await self._observe()
-        plan = plan_healing(self.instance, self._seen(facts), self._node_at(self.watched))
+        facts = await observe_facts(self.machinery, self.instance, self.sightings)
+        seen = seen_of(self.instance, self.sightings, facts)
+        plan = plan_healing(self.instance, seen, node_at(self.instance, self.watched))
         master = plan.master
         if plan.take_over:
             try:
@@ -72,43 +71,16 @@ class Repair:
         current = replace(self.instance, nodes=nodes)
         if plan.take_over:
             await self.tell(Truth(nodes, serving=True))
-        if master in plan.start and has_standby(current):
+        if master in plan.start and current.mode.is_watched:
             await self._free_address(current, facts)
             await self._start_all(current, plan)
         else:
             await self._start(current, plan)
         serving = plan.serving or plan.take_over or master in plan.start
-        if has_standby(current) and serving:
-            await self._ensure_endpoint(current, facts)
+        if current.mode.is_watched and serving:
+            await self._ensure_followed(current, facts)
         found = facts.get(master)
         return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
-
-    async def _observe(self) -> dict[str, NodeFacts | None]:
-        nodes = self.instance.nodes
-        found = await asyncio.gather(*(self._facts(node) for node in nodes))
-        return dict(zip((node.id for node in nodes), found, strict=True))
-
-    async def _facts(self, node: Node) -> NodeFacts | None:
-        sighting = self.sightings.get(node.id)
-        if sighting is None or not sighting.running or sighting.frozen:
-            return None
-        try:
-            return await observe_node(client_of(self.machinery, self.instance, node))
-        except EngineError:
-            return None
-
-    def _seen(self, facts: Facts) -> dict[str, NodeSeen]:
-        return {
-            node.id: NodeSeen(
-                running=node.id in self.sightings and self.sightings[node.id].running,
-                role=Role(found.role) if (found := facts[node.id]) else None,
-                follows=self._node_at(found.master) if found else None,
-            )
-            for node in self.instance.nodes
-        }
-
-    def _node_at(self, address: NodeAddress | None) -> str | None:
-        return next((node.id for node in self.instance.nodes if address_of(node) == address), None)
 
     def _nodes(self, facts: Facts, plan: Healing, master: str) -> tuple[Node, ...]:
         return tuple(
@@ -122,18 +94,13 @@ class Repair:
         )
 
     async def _replace_master(self, lost: str) -> str:
-        """Another node is master and has the instance's address; returns its id."""
-        instance, login = self.instance, login_of(self.machinery, self.instance)
-        order = LostMaster(
-            name=instance.id,
-            master=next(address_of(node) for node in instance.nodes if node.id == lost),
-            candidates=[address_of(node) for node in instance.nodes if node.id != lost],
-            vip=instance.ip,
-            secret=login.secret or "",
-            user=login.user,
-            commands=login.commands,
+        """Another node is master, with the instance's address if that moves; returns its id."""
+        instance = self.instance
+        [master] = [node for node in instance.nodes if node.id == lost]
+        shard = watched_shard(
+            self.machinery, instance, (node for node in instance.nodes if node.id != lost), master=master
         )
-        taken = await take_over(self.machinery.sentinels, order, _TAKEOVER_SECONDS)
+        taken = await take_over(self.machinery.sentinels, shard, _TAKEOVER_SECONDS)
         winner = next(node.id for node in instance.nodes if address_of(node) == taken.winner)
         log.info(
             "master replaced", instance=instance.id, lost=lost, master=winner, seconds=round(taken.seconds, 3)
@@ -166,9 +133,7 @@ class Repair:
     async def _await_replicas(self, replicas: Sequence[Client], master: Node) -> None:
         """They follow, within a bound; nobody waits for the data of a master that has been lost again."""
         for _ in range(_SYNC_LOOKS):
-            if not any(
-                one.id == master.id and one.running for one in await self.machinery.runtime.observe_nodes()
-            ):
+            if not await running_of(self.machinery, [master]):
                 return
             with contextlib.suppress(ReplicationLate):
                 await replication.wait_in_sync(replicas, address_of(master), _SYNC_SECONDS)
@@ -176,18 +141,17 @@ class Repair:
 
     async def _free_address(self, current: Instance, facts: Facts) -> None:
         """No replica has the instance's address. One that was promoted for a moment only may have kept it."""
+        if not current.mode.has_moving_address:
+            return
         for node in replicas_of(current):
             if (found := facts.get(node.id)) and found.role == "slave":
                 await ensure_unbound(client_of(self.machinery, current, node), node.address)
 
-    async def _ensure_endpoint(self, current: Instance, facts: Facts) -> None:
-        """The address is the master's, and the others follow it."""
+    async def _ensure_followed(self, current: Instance, facts: Facts) -> None:
+        """The others follow the master, which has the address, and the Sentinels know it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
-        try:
-            await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
-        except EndpointTaken:
-            await self._free_address(current, facts)
-            raise
+        if current.mode.has_moving_address:
+            await self._bind_address(current, master, facts)
         if self.watched is None:
             await ensure_watched(self.machinery, current)
         for node in current.nodes:
@@ -199,3 +163,10 @@ class Repair:
                 and found.master != address_of(master)
             ):
                 await replication.ensure_replica_of(client_of(self.machinery, current, node), address_of(master))
+
+    async def _bind_address(self, current: Instance, master: Node, facts: Facts) -> None:
+        try:
+            await ensure_bound(client_of(self.machinery, current, master), master.address, current.ip)
+        except EndpointTaken:
+            await self._free_address(current, facts)
+            raise

@@ -1,4 +1,4 @@
-"""Queries about instances and their nodes.
+"""Queries about instances, with their nodes and proxies.
 
 Whatever a caller can reach goes by project; functions whose name says `any` are for the control plane itself.
 Deleted instances stay as records (callers may list them), without nodes and addresses.
@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from cachestead import errors
-from cachestead.domain.instances import Instance, Mode, Node, PasswordState, Role, State
+from cachestead.domain.instances import Instance, InstanceId, Mode, Node, PasswordState, Role, State
 from cachestead.domain.sizes import MiB
 from cachestead.store.database import Tx
+from cachestead.store.proxies import add_proxies, list_proxies_of
 from cachestead.store.tables import instance_tags, instances, nodes
 from cachestead.store.times import from_ms, to_ms
 
@@ -51,7 +52,7 @@ class Usage:
 
 
 async def add_instance(tx: Tx, instance: Instance, promised: MiB) -> None:
-    """A new instance with its tags and nodes. `promised` is what all its nodes may take of the machine."""
+    """A new instance with all that it has. `promised` is what its nodes together may take of the machine."""
     await tx.execute(insert(instances).values(**_row(instance), memory_mb=promised))
     if instance.tags:
         await tx.execute(
@@ -59,6 +60,7 @@ async def add_instance(tx: Tx, instance: Instance, promised: MiB) -> None:
             [{"instance_id": instance.id, "key": key, "value": value} for key, value in instance.tags.items()],
         )
     await tx.execute(insert(nodes), [_node_row(node) for node in instance.nodes])
+    await add_proxies(tx, instance.proxies)
 
 
 async def save_instance(tx: Tx, instance: Instance) -> None:
@@ -215,10 +217,10 @@ async def get_promised_memory(tx: Tx) -> MiB:
     return MiB(int(await tx.scalar(query) or 0))
 
 
-async def find_instance_of_node(tx: Tx, node: str) -> Instance | None:
+async def find_instance_of_node(tx: Tx, node: str) -> InstanceId | None:
     """The instance a node belongs to, or None."""
-    owner = await tx.scalar(select(nodes.c.instance_id).where(nodes.c.id == node))
-    return None if owner is None else await find_any_instance(tx, owner)
+    owner: InstanceId | None = await tx.scalar(select(nodes.c.instance_id).where(nodes.c.id == node))
+    return owner
 
 
 async def list_any_node_ids(tx: Tx) -> set[str]:
@@ -337,7 +339,12 @@ async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     ids = [one.id for one in found]
     for row in (await tx.execute(_nodes_of_so_many(len(ids)), _numbered(ids))).mappings():
         by_instance.setdefault(row["instance_id"], []).append(_node(row))
-    return [replace(one, nodes=tuple(by_instance.get(one.id, ()))) for one in found]
+    behind = [one.id for one in found if one.mode.has_proxies]
+    proxies = await list_proxies_of(tx, behind) if behind else {}
+    return [
+        replace(one, nodes=tuple(by_instance.get(one.id, ())), proxies=tuple(proxies.get(one.id, ())))
+        for one in found
+    ]
 
 
 def _row(instance: Instance) -> dict[str, Any]:

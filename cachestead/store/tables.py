@@ -166,6 +166,18 @@ nodes = Table(
     Column("in_domain_name", Boolean, nullable=False),
 )
 
+proxies = Table(
+    "proxies",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False, index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("address", String(45), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("active", Boolean, nullable=False, default=False),
+)
+
 # --- work -----------------------------------------------------------------------------------------------------
 
 jobs = Table(

@@ -1,7 +1,7 @@
 """Put another tenant password into force, or none.
 
-Before: the instance is RUNNING with the task `modify`; the job carries the new password sealed. After: every node
-takes the new one and the record has it. If a node refuses: all nodes have the old one again.
+Before: the instance is RUNNING with the task `modify`; the job carries the new password sealed. After: every node,
+or every proxy, takes the new one and the record has it. If a node refuses: all nodes have the old one again.
 """
 
 from __future__ import annotations
@@ -9,44 +9,50 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from cachestead.domain.instances import Instance
 from cachestead.engine import live
-from cachestead.engine.acl import NodeUsers
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import client_of, engine_of, users_of
+from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
 
 async def set_on_nodes(ctx: StepContext) -> None:
-    """Every node takes the new password, at once; open connections stay."""
-    free = bool(ctx.job.params["no_password_access"])
-    new = ctx.machinery.vault.open(ctx.job.params["sealed"])["password"]
-    users = users_of(ctx.machinery.vault, ctx.instance)
-    await _apply(ctx, replace(users, tenant_password=None if free else new))
+    """Whoever clients log in to takes the new password, at once; open connections stay."""
+    await _apply(ctx, _with_new_password(ctx))
 
 
 async def set_back(ctx: StepContext) -> None:
-    """Every node takes the password on record."""
-    await _apply(ctx, users_of(ctx.machinery.vault, ctx.instance))
+    """Whoever clients log in to takes the password on record."""
+    await _apply(ctx, ctx.instance)
 
 
-async def _apply(ctx: StepContext, users: NodeUsers) -> None:
-    engine = engine_of(ctx.machinery, ctx.instance)
+async def _apply(ctx: StepContext, instance: Instance) -> None:
+    if instance.mode.has_proxies:
+        await ensure_proxies(ctx.machinery, instance)
+        return
+    users, engine = users_of(ctx.machinery.vault, instance), engine_of(ctx.machinery, instance)
     await asyncio.gather(
-        *(
-            live.set_users(client_of(ctx.machinery, ctx.instance, node), users, engine)
-            for node in ctx.instance.nodes
-        )
+        *(live.set_users(client_of(ctx.machinery, ctx.instance, node), users, engine) for node in instance.nodes)
     )
 
 
-async def save_password(ctx: StepContext) -> None:
-    """The record has the new password: from here on a restart starts with it."""
+def _with_new_password(ctx: StepContext) -> Instance:
     vault = ctx.machinery.vault
     new = vault.open(ctx.job.params["sealed"])["password"]
     sealed = vault.seal({**vault.open(ctx.instance.secrets), "password": new})
     free = bool(ctx.job.params["no_password_access"])
+    return replace(ctx.instance, secrets=sealed, no_password_access=free)
+
+
+async def save_password(ctx: StepContext) -> None:
+    """The record has the new password: from here on a restart starts with it."""
+    new = _with_new_password(ctx)
+    changed = {"secrets": new.secrets, "no_password_access": new.no_password_access}
     async with ctx.machinery.database.writing() as tx:
-        await store.edit_instance(tx, ctx.instance.id, secrets=sealed, no_password_access=free)
+        await store.edit_instance(tx, ctx.instance.id, **changed)
+    # One that had to be started again meanwhile came up with what was on record then.
+    await ensure_proxies(ctx.machinery, new)
 
 
 async def save_old_password(ctx: StepContext) -> None:

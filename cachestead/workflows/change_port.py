@@ -1,15 +1,15 @@
-"""Let an instance's nodes listen on another port.
+"""Let an instance listen on another port.
 
 Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only,
 replicas follow their master there, the Sentinels watch it there, and the record has it. No data is lost,
-connections are. If it fails: nodes, Sentinels and record are back on the old port.
+connections are. If it fails: nodes, Sentinels and record are back on the old port. Behind proxies only these move,
+at the address that they share.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from cachestead.domain.instances import Mode
 from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
@@ -18,9 +18,16 @@ from cachestead.engine.endpoint import ensure_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at, has_standby
+from cachestead.workflows.machinery import client_at
+from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
+
+
+async def look_away(ctx: StepContext) -> None:
+    """No Sentinel takes nodes that move for lost."""
+    if not ctx.instance.mode.has_proxies:
+        await unwatch_instance(ctx)
 
 
 async def move_nodes(ctx: StepContext) -> None:
@@ -34,6 +41,9 @@ async def move_back(ctx: StepContext) -> None:
 
 
 async def _move(ctx: StepContext, port: int) -> None:
+    if ctx.instance.mode.has_proxies:
+        await ensure_proxies(ctx.machinery, replace(ctx.instance, port=port))
+        return
     ports = {ctx.instance.port, int(ctx.job.params["port"])}
     for node in ctx.instance.nodes:
         there = NodeAddress(node.address, port)
@@ -41,9 +51,9 @@ async def _move(ctx: StepContext, port: int) -> None:
             for elsewhere in (NodeAddress(node.address, one) for one in ports - {port}):
                 await ensure_port(client_at(ctx.machinery, ctx.instance, elsewhere), port)
                 await ctx.machinery.connections.forget(elsewhere)
-        if ctx.instance.mode is Mode.CLUSTER:
+        if ctx.instance.mode.is_clustered:
             await announce_port(client_at(ctx.machinery, ctx.instance, there), port)
-        if has_standby(ctx.instance) and node.id != master_of(ctx.instance).id:
+        if ctx.instance.mode.is_watched and node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
 
@@ -69,7 +79,7 @@ async def save_old_port(ctx: StepContext) -> None:
 async def _save(ctx: StepContext, port: int) -> None:
     async with ctx.machinery.database.writing() as tx:
         await store.edit_instance(tx, ctx.instance.id, port=port)
-        for node in ctx.instance.nodes:
+        for node in () if ctx.instance.mode.has_proxies else ctx.instance.nodes:
             await store.save_node(tx, replace(node, port=port))
 
 
@@ -77,12 +87,12 @@ CHANGE_PORT = Workflow(
     "change-port",
     job_type="modifyPortJob",
     steps=(
-        Step(unwatch_instance, undo=watch_instance),
+        Step(look_away, undo=watch_instance),
         Step(move_nodes, undo=move_back),
         Step(save_port, undo=save_old_port),
         Step(await_replication),
         Step(open_endpoint),
-        Step(watch_instance, undo=unwatch_instance),
+        Step(watch_instance, undo=look_away),
         Step(verify),
     ),
     succeed=change_done,

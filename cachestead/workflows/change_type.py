@@ -24,7 +24,7 @@ from cachestead.engine.endpoint import ensure_bound, ensure_unbound
 from cachestead.engine.errors import EndpointTaken, FailoverFailed, ReplicationLate
 from cachestead.engine.info import observe_role
 from cachestead.engine.polling import until
-from cachestead.workflows.machinery import address_of, client_of, engine_of, ensure_unwatched, users_of
+from cachestead.workflows.machinery import address_of, client_of, engine_of, ensure_unwatched, running_of, users_of
 from cachestead.workflows.resize_instance import (
     LIMIT,
     START,
@@ -32,7 +32,6 @@ from cachestead.workflows.resize_instance import (
     named,
     persist,
     resize_failed,
-    runs,
     with_new_flavor,
 )
 from cachestead.workflows.steps import SYNC_SECONDS, remove_each, start_each, verify
@@ -63,7 +62,7 @@ async def hand_over(ctx: StepContext) -> None:
 
     async def act() -> None:
         old, heir, *others = _nodes(ctx)
-        if await runs(ctx, old):
+        if await running_of(ctx.machinery, [old]):
             await _end_caught_up(ctx, old, heir)
         await replication.ensure_master(_client(ctx, heir))
         await until(lambda: _not_bound(ctx, heir), FREE_SECONDS, FailoverFailed)
@@ -99,7 +98,7 @@ async def hand_back(ctx: StepContext) -> None:
 
     async def act() -> None:
         old, heir, *_ = _nodes(ctx)
-        if not await runs(ctx, old):
+        if not await running_of(ctx.machinery, [old]):
             await replication.ensure_master(_client(ctx, heir))
             await ensure_unbound(_client(ctx, heir), heir.address)
             await live.drop_tenant_clients(_client(ctx, heir))

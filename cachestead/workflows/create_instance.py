@@ -1,8 +1,8 @@
 """Make an instance.
 
-Before: the record is CREATING, with nodes, addresses and secrets. After: every node runs, replicas are in sync,
-the Sentinels watch, and a key was written and read at the instance's address. If it fails: nothing is left but
-the record, CREATEFAILED with a reason.
+Before: the record is CREATING, with nodes, proxies, addresses and secrets. After: every node and proxy runs,
+replicas are in sync, the Sentinels watch, and a key was written and read at the instance's address. If it fails:
+nothing is left but the record, CREATEFAILED with a reason.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ async def choose_engine(ctx: StepContext) -> None:
 
 def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     nodes = tuple(replace(node, active=True) for node in instance.nodes)
-    return replace(advance(instance, Event.CREATED, at), launched_at=at, nodes=nodes)
+    proxies = tuple(replace(proxy, active=True) for proxy in instance.proxies)
+    return replace(advance(instance, Event.CREATED, at), launched_at=at, nodes=nodes, proxies=proxies)
 
 
 def _fail(instance: Instance, job: Job, at: datetime) -> Instance:

@@ -17,7 +17,7 @@ from cachestead.workflows.workflow import Step, Workflow
 
 def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
     # What was secret is not kept for an instance that is gone.
-    return replace(advance(instance, Event.DELETED, at), secrets="", nodes=())
+    return replace(advance(instance, Event.DELETED, at), secrets="", nodes=(), proxies=())
 
 
 def _fail(instance: Instance, job: Job, at: datetime) -> Instance:

@@ -5,13 +5,13 @@ The one place where a record becomes a node's configuration: secrets are opened 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
-from cachestead.domain.instances import Instance, Mode, Node, State
+from cachestead.domain.instances import Instance, Node, State
 from cachestead.domain.shards import master_of, masters_of, shards_of
 from cachestead.engine import cluster
 from cachestead.engine.acl import ADMIN, NodeUsers
@@ -21,13 +21,15 @@ from cachestead.engine.commands import AdminCommands, admin_commands
 from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
 from cachestead.engine.sentinel import Sentinels, Watch
-from cachestead.engine.switchover import WatchedShard
+from cachestead.engine.watched import WatchedShard
 from cachestead.identity.secrets import Vault
-from cachestead.runtime.interface import NodeRuntime, NodeSpec
+from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
 from cachestead.store.database import Database
 from cachestead.workflows.turns import Turns
+
+PROXIED_CLIENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class InstanceSecrets:
     """The tenant's; None where none is needed."""
     admin: str = field(repr=False)
     replica: str = field(repr=False)
+    proxy: str = field(repr=False)
 
 
 def open_secrets(vault: Vault, instance: Instance) -> InstanceSecrets:
     """The instance's passwords."""
     opened = vault.open(instance.secrets)
     password = None if instance.no_password_access else opened["password"]
-    return InstanceSecrets(password, opened["admin"], opened["replica"])
+    return InstanceSecrets(password, opened["admin"], opened["replica"], opened["proxy"])
 
 
 def users_of(vault: Vault, instance: Instance) -> NodeUsers:
@@ -75,17 +78,13 @@ def users_of(vault: Vault, instance: Instance) -> NodeUsers:
         admin_secret=secrets.admin,
         replica_secret=secrets.replica,
         tenant_password=secrets.password,
+        proxy_secret=secrets.proxy,
     )
 
 
 def address_of(node: Node) -> NodeAddress:
     """Where the node's engine listens."""
     return NodeAddress(node.address, node.port)
-
-
-def has_standby(instance: Instance) -> bool:
-    """Whether Sentinels watch over it and its address moves."""
-    return instance.mode is Mode.HA
 
 
 def flavor_of(machinery: Machinery, instance: Instance) -> Flavor:
@@ -99,8 +98,14 @@ def engine_of(machinery: Machinery, instance: Instance) -> Engine:
     An instance stays on its engine, whatever is installed later: data written by a newer one cannot always be read
     by an older one.
     """
-    pinned = machinery.engines.find(instance.binary)
-    return pinned or machinery.engines.engine_for(instance.engine_version, watched=has_standby(instance))
+    pinned, mode = machinery.engines.find(instance.binary), instance.mode
+    guarded = mode.is_watched or mode.has_proxies
+    return pinned or machinery.engines.engine_for(instance.engine_version, guarded=guarded)
+
+
+def node_clients(flavor: Flavor) -> int:
+    """The `maxclients` of a node. Proxies limit clients themselves, and need more connections than one each."""
+    return max(flavor.node_connections, PROXIED_CLIENTS) if flavor.mode.has_proxies else flavor.node_connections
 
 
 def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:
@@ -130,9 +135,20 @@ def shards_at(machinery: Machinery, instance: Instance) -> list[cluster.Shard]:
     ]
 
 
+async def sightings_now(machinery: Machinery) -> dict[str, NodeSighting]:
+    """Every node of the runtime by its id, as it was just seen."""
+    return {one.id: one for one in await machinery.runtime.observe_nodes()}
+
+
+async def running_of(machinery: Machinery, nodes: Iterable[Node]) -> set[str]:
+    """Ids of those of the nodes that have a process, frozen or not."""
+    sightings = await sightings_now(machinery)
+    return {node.id for node in nodes if node.id in sightings and sightings[node.id].running}
+
+
 async def masters_now(machinery: Machinery, instance: Instance) -> list[Client]:
     """The master of each shard, as a cluster itself has it now; else as on record."""
-    if instance.mode is not Mode.CLUSTER:
+    if not instance.mode.is_clustered:
         return [client_of(machinery, instance, node) for node in masters_of(instance)]
     view = await cluster.observe_any(client_of(machinery, instance, node) for node in instance.nodes)
     return [
@@ -152,18 +168,25 @@ class Login:
 def login_of(machinery: Machinery, instance: Instance) -> Login:
     """The login; on an engine without users it is the tenant's password with commands under hidden names."""
     engine, secrets = engine_of(machinery, instance), open_secrets(machinery.vault, instance)
-    commands = admin_commands(engine, secrets.admin, instance.rename_commands)
+    commands = admin_commands(engine, secrets.admin, _renames_on_nodes(instance))
     return Login(ADMIN, secrets.admin, commands) if engine.has_acl else Login(None, secrets.password, commands)
 
 
-def watched_shard(machinery: Machinery, instance: Instance, replicas: Iterable[Node]) -> WatchedShard:
-    """The master as recorded, and who may take its place."""
+def _renames_on_nodes(instance: Instance) -> Mapping[str, str]:
+    """Behind proxies, which know the tenant's names, commands keep their own."""
+    return {} if instance.mode.has_proxies else instance.rename_commands
+
+
+def watched_shard(
+    machinery: Machinery, instance: Instance, replicas: Iterable[Node], master: Node | None = None
+) -> WatchedShard:
+    """The master, as recorded unless it is named, and who may take its place."""
     login = login_of(machinery, instance)
     return WatchedShard(
         name=instance.id,
-        master=address_of(master_of(instance)),
+        master=address_of(master or master_of(instance)),
         replicas=[address_of(node) for node in replicas],
-        vip=instance.ip,
+        vip=instance.ip if instance.mode.has_moving_address else None,
         secret=login.secret or "",
         user=login.user,
         commands=login.commands,
@@ -171,8 +194,23 @@ def watched_shard(machinery: Machinery, instance: Instance, replicas: Iterable[N
 
 
 async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool = False) -> None:
-    """The Sentinels watch the instance's master, and can move its address while we are down."""
-    login = login_of(machinery, instance)
+    """The Sentinels watch the instance's master, and can move its address, if it moves, while we are down."""
+    login, moves = login_of(machinery, instance), instance.mode.has_moving_address
+    if moves:
+        _write_endpoint(machinery, instance, login)
+    watch = Watch(
+        name=instance.id,
+        master=address_of(master_of(instance)),
+        secret=login.secret or "",
+        script=machinery.vip_script if moves else None,
+        down_after_ms=machinery.failover.down_after_ms,
+        user=login.user,
+        commands=login.commands,
+    )
+    await machinery.sentinels.ensure_monitored(watch, move=move)
+
+
+def _write_endpoint(machinery: Machinery, instance: Instance, login: Login) -> None:
     endpoint = ShardEndpoint(
         name=instance.id,
         vip=instance.ip,
@@ -182,16 +220,6 @@ async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool
         commands=login.commands,
     )
     write_endpoint(machinery.vip_folder, endpoint)
-    watch = Watch(
-        name=instance.id,
-        master=address_of(master_of(instance)),
-        secret=login.secret or "",
-        script=machinery.vip_script,
-        down_after_ms=machinery.failover.down_after_ms,
-        user=login.user,
-        commands=login.commands,
-    )
-    await machinery.sentinels.ensure_monitored(watch, move=move)
 
 
 def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
@@ -204,14 +232,14 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
         users=users_of(machinery.vault, instance),
         maxmemory=flavor.node_memory,
         databases=flavor.db_number,
-        maxclients=flavor.node_connections,
-        rename_commands=instance.rename_commands,
+        maxclients=node_clients(flavor),
+        rename_commands=_renames_on_nodes(instance),
         parameters=instance.parameters,
         priority=node.priority,
         persistent=flavor.replica_count > 1,
     )
     # Roles and slots of a cluster are the engine's own record, in a file that it keeps.
-    if has_standby(instance):
+    if instance.mode.is_watched:
         conf = _placed(instance, node, conf)
     return NodeSpec(
         id=node.id,
@@ -224,10 +252,10 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
 
 
 def _placed(instance: Instance, node: Node, conf: RedisConf) -> RedisConf:
-    """A node of a master/standby instance: the master has the address, the others copy it."""
+    """A node that Sentinels watch: the master has the address, if it follows masters, and the others copy it."""
     master = master_of(instance)
     if node.id == master.id:
-        return replace(conf, vip=instance.ip)
+        return replace(conf, vip=instance.ip if instance.mode.has_moving_address else None)
     # A replica named in its file asks its master only at the next tick of a second; a new one is told by command.
     return conf if instance.state is State.CREATING else replace(conf, replica_of=address_of(master))
 

@@ -19,7 +19,7 @@ from datetime import datetime
 import structlog
 
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import Event, Instance, Mode, Node, advance
+from cachestead.domain.instances import Event, Instance, Mode, Node, Proxy, advance
 from cachestead.domain.jobs import Job
 from cachestead.domain.shards import instance_address, master_of, replicas_of, shards_of
 from cachestead.domain.slots import plan_rebalance
@@ -32,17 +32,20 @@ from cachestead.engine.slot_migration import Progress, Road
 from cachestead.engine.switchover import switch_master
 from cachestead.runtime.interface import NodeNotStarted
 from cachestead.store import instances as store
+from cachestead.store import proxies as proxy_store
 from cachestead.workflows.machinery import (
     address_of,
     client_of,
     engine_of,
     ensure_unwatched,
     ensure_watched,
-    has_standby,
+    node_clients,
     open_secrets,
+    running_of,
     shards_at,
     watched_shard,
 )
+from cachestead.workflows.proxies import ensure_proxies, remove_proxies
 from cachestead.workflows.roles import save_roles, with_roles_now
 from cachestead.workflows.steps import (
     CLUSTER_SECONDS,
@@ -84,6 +87,18 @@ async def drop_leaving(ctx: StepContext) -> None:
     await persist(ctx, lambda: _drop(ctx, named(ctx, "leaving")))
 
 
+async def set_new_proxies(ctx: StepContext) -> None:
+    """The proxies are those of the new flavor, and know which nodes stay."""
+    code, capacity = ctx.job.params["flavor"]
+    wanted = replace(ctx.instance, spec_code=code, capacity_gb=capacity)
+    await persist(ctx, lambda: _settle_proxies(ctx, wanted, gone="leaving"))
+
+
+async def set_old_proxies(ctx: StepContext) -> None:
+    """The proxies are those there were, and know of none but the nodes there were."""
+    await persist(ctx, lambda: _settle_proxies(ctx, ctx.instance, gone="joining"))
+
+
 async def widen_limits(ctx: StepContext) -> None:
     """Every node may take what the larger of both flavors allows: slots may move either way."""
     await _limit(ctx, max(_old_flavor(ctx), _new_flavor(ctx), key=lambda flavor: flavor.node_memory))
@@ -114,6 +129,16 @@ def named(ctx: StepContext, which: str) -> list[Node]:
     return [node for node in ctx.instance.nodes if node.id in ctx.job.params[which]]
 
 
+def _without(ctx: StepContext, instance: Instance, gone: str) -> Instance:
+    """The instance without the nodes and proxies that are `joining` or `leaving`."""
+    ids = ctx.job.params[gone]
+    return replace(
+        instance,
+        nodes=tuple(node for node in instance.nodes if node.id not in ids),
+        proxies=tuple(proxy for proxy in instance.proxies if proxy.id not in ids),
+    )
+
+
 def _old_flavor(ctx: StepContext) -> Flavor:
     return ctx.machinery.flavors.get(*ctx.job.params["old_flavor"])
 
@@ -140,7 +165,7 @@ async def persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
 
 async def _limit(ctx: StepContext, flavor: Flavor) -> None:
     engine = engine_of(ctx.machinery, ctx.instance)
-    limits = Limits(flavor.node_memory, flavor.node_connections, persistent=flavor.replica_count > 1)
+    limits = Limits(flavor.node_memory, node_clients(flavor), persistent=flavor.replica_count > 1)
 
     async def act() -> None:
         present = await _present(ctx, named(ctx, "leaving"))
@@ -154,15 +179,10 @@ async def _limit(ctx: StepContext, flavor: Flavor) -> None:
 async def _present(ctx: StepContext, leaving: Sequence[Node]) -> Instance:
     """The instance with the nodes that are there, all running; of those that leave some may be gone already."""
     instance = await with_roles_now(ctx.machinery, ctx.instance)
-    left = {node.id for node in leaving if not await runs(ctx, node)}
+    left = {node.id for node in leaving} - await running_of(ctx.machinery, leaving)
     instance = replace(instance, nodes=tuple(node for node in instance.nodes if node.id not in left))
     await start_each(replace(ctx, instance=instance), instance.nodes)
     return instance
-
-
-async def runs(ctx: StepContext, node: Node) -> bool:
-    """Whether the node has a process."""
-    return any(one.id == node.id and one.running for one in await ctx.machinery.runtime.observe_nodes())
 
 
 async def _settle(ctx: StepContext, nodes: Sequence[Node]) -> None:
@@ -170,21 +190,25 @@ async def _settle(ctx: StepContext, nodes: Sequence[Node]) -> None:
     machinery = ctx.machinery
     instance = await with_roles_now(machinery, replace(ctx.instance, nodes=tuple(nodes)))
     await start_each(replace(ctx, instance=instance), nodes)
-    if instance.mode is Mode.CLUSTER:
+    if instance.mode.is_clustered:
         shards = shards_at(machinery, instance)
         await cluster.ensure_only([client for shard in shards for client in shard.nodes], CLUSTER_SECONDS)
         await cluster.form_cluster(shards, CLUSTER_SECONDS)
-    elif has_standby(instance):
+    elif instance.mode.is_watched:
         await ensure_standby(ctx, instance)
     await save_roles(machinery, ctx.instance, await with_roles_now(machinery, instance))
 
 
 async def ensure_standby(ctx: StepContext, instance: Instance) -> None:
-    """The replicas copy the master, which has the address, and the Sentinels know these nodes and no others."""
+    """The replicas copy the master, and the Sentinels know these nodes and no others.
+
+    The master has the instance's address, if that moves.
+    """
     machinery, master = ctx.machinery, master_of(instance)
     others = [node for node in instance.nodes if node.id != master.id]
     replicas = [client_of(machinery, instance, node) for node in others]
-    await ensure_bound(client_of(machinery, instance, master), master.address, instance.ip)
+    if instance.mode.has_moving_address:
+        await ensure_bound(client_of(machinery, instance, master), master.address, instance.ip)
     for replica in replicas:
         await replication.ensure_replica_of(replica, address_of(master))
     await replication.wait_in_sync(replicas, address_of(master), SYNC_SECONDS)
@@ -200,12 +224,39 @@ async def ensure_standby(ctx: StepContext, instance: Instance) -> None:
 async def _drop(ctx: StepContext, gone: Sequence[Node]) -> None:
     """These nodes serve nobody any more, have ended, and whoever watches has forgotten them."""
     staying = [node for node in ctx.instance.nodes if node not in gone]
-    running = [node for node in gone if await runs(ctx, node)]
-    if running:
+    if await running_of(ctx.machinery, gone):
         await _save_away(ctx, gone)
         await _relieve(ctx, gone)
+        await _take_from_proxies(ctx, staying)
     await remove_each(ctx, gone)
     await _settle(ctx, staying)
+
+
+async def _take_from_proxies(ctx: StepContext, staying: Sequence[Node]) -> None:
+    """No proxy reads from any other node. Roles are theirs to find out."""
+    served = tuple(replace(node, active=True) for node in staying)
+    active = tuple(proxy for proxy in ctx.instance.proxies if proxy.active)
+    await ensure_proxies(ctx.machinery, replace(ctx.instance, nodes=served, proxies=active))
+
+
+async def _settle_proxies(ctx: StepContext, instance: Instance, gone: str) -> None:
+    """The proxies of the instance run and know its nodes, without those that are named as gone."""
+    if not instance.mode.has_proxies:
+        return
+    staying = _without(ctx, instance, gone)
+    going = [proxy for proxy in instance.proxies if proxy not in staying.proxies]
+    async with ctx.machinery.turns.healing_proxies(instance.id):
+        await _save_proxies_away(ctx, going)
+        await remove_proxies(ctx.machinery, going)
+    served = tuple(replace(node, active=True) for node in staying.nodes)
+    await ensure_proxies(ctx.machinery, replace(staying, nodes=served))
+
+
+async def _save_proxies_away(ctx: StepContext, going: Iterable[Proxy]) -> None:
+    """Nobody starts them again."""
+    async with ctx.machinery.database.writing() as tx:
+        for proxy in going:
+            await proxy_store.save_proxy(tx, replace(proxy, active=False))
 
 
 async def _save_away(ctx: StepContext, gone: Iterable[Node]) -> None:
@@ -220,10 +271,10 @@ async def _relieve(ctx: StepContext, gone: Sequence[Node]) -> None:
     machinery = ctx.machinery
     instance = await with_roles_now(machinery, ctx.instance)
     ids = {node.id for node in gone}
-    if has_standby(instance) and master_of(instance).id in ids:
+    if instance.mode.is_watched and master_of(instance).id in ids:
         # The Sentinels choose whom.
         await switch_master(machinery.sentinels, watched_shard(machinery, instance, replicas_of(instance)))
-    elif instance.mode is Mode.CLUSTER:
+    elif instance.mode.is_clustered:
         await _switch_owners(ctx, instance, ids)
 
 
@@ -290,37 +341,38 @@ async def _end_earlier(masters: Sequence[Client], road: Road) -> None:
 
 
 def with_new_flavor(instance: Instance, job: Job, at: datetime) -> Instance:
-    """The instance with the flavor that was asked for, without the nodes that left."""
+    """The instance with the flavor that was asked for, without the nodes and proxies that left."""
     code, capacity = job.params["flavor"]
-    nodes = tuple(node for node in instance.nodes if node.id not in job.params["leaving"])
     resized = replace(advance(instance, Event.CHANGE_DONE, at), spec_code=code, capacity_gb=capacity)
-    return _with_nodes(resized, nodes)
+    return _reshaped(resized, job.params["leaving"])
 
 
 def resize_failed(instance: Instance, job: Job, at: datetime) -> Instance:
-    """The instance without the nodes that were to come."""
-    nodes = tuple(node for node in instance.nodes if node.id not in job.params["joining"])
-    return _with_nodes(advance(instance, Event.CHANGE_FAILED, at), nodes)
+    """The instance without the nodes and proxies that were to come."""
+    return _reshaped(advance(instance, Event.CHANGE_FAILED, at), job.params["joining"])
 
 
-def _with_nodes(instance: Instance, nodes: tuple[Node, ...]) -> Instance:
+def _reshaped(instance: Instance, gone: Sequence[str]) -> Instance:
+    nodes = tuple(node for node in instance.nodes if node.id not in gone)
+    proxies = tuple(replace(proxy, active=True) for proxy in instance.proxies if proxy.id not in gone)
     zones = tuple(dict.fromkeys((*instance.az_codes, *(node.zone for node in nodes))))
     own = [node.address for node in nodes]
     ip = instance_address(instance.mode, own) if instance.mode is Mode.CLUSTER else instance.ip
-    return replace(instance, nodes=nodes, az_codes=zones, ip=ip)
+    return replace(instance, nodes=nodes, proxies=proxies, az_codes=zones, ip=ip)
 
 
 def _resize(name: str, steps: tuple[Step, ...], task: str = "EXTEND") -> Workflow:
     return Workflow(
         name,
         job_type="resizeInstanceJob",
-        steps=(*steps, Step(verify)),
+        steps=(*steps, PROXIES, Step(verify)),
         succeed=with_new_flavor,
         fail=resize_failed,
         task=task,
     )
 
 
+PROXIES = Step(set_new_proxies, undo=set_old_proxies)
 START = Step(start_joining, undo=remove_joining)
 _DROP = Step(drop_leaving, undo=join_nodes)
 _WIDEN = Step(widen_limits, undo=set_old_limits)

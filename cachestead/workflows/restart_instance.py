@@ -1,4 +1,4 @@
-"""Restart an instance's nodes, with other names for commands if that was asked.
+"""Restart an instance's nodes and proxies, with other names for commands if that was asked.
 
 Before: the record is RESTARTING. After: every node runs with the configuration of the record, in the role it had.
 What was not persisted is gone, as the reference says. The Sentinels look away meanwhile, so that nobody takes a
@@ -16,6 +16,7 @@ from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
 from cachestead.domain.shards import masters_of, replicas_of
 from cachestead.store import instances as store
+from cachestead.workflows import proxies
 from cachestead.workflows.machinery import address_of
 from cachestead.workflows.steps import (
     await_replication,
@@ -29,13 +30,17 @@ from cachestead.workflows.workflow import Step, StepContext, Workflow
 
 
 async def stop_nodes(ctx: StepContext) -> None:
-    """No node runs: replicas first, for a master that ends before them has nobody to send the last writes to."""
-    runtime = ctx.machinery.runtime
+    """Nothing runs: proxies first, for clients are better told nothing than of nodes that are gone.
+
+    Replicas end before their master, which would have nobody to send the last writes to.
+    """
+    runtime, instance = ctx.machinery.runtime, ctx.instance
     stop = runtime.stop_node if ctx.job.params.get("graceful") else runtime.kill_node
-    for nodes in (replicas_of(ctx.instance), masters_of(ctx.instance)):
-        await asyncio.gather(*(stop(node.id) for node in nodes))
-    for node in ctx.instance.nodes:
-        await ctx.machinery.connections.forget(address_of(node))
+    nodes = (replicas_of(instance), masters_of(instance))
+    for ids in ([one.id for one in some] for some in (instance.proxies, *nodes)):
+        await asyncio.gather(*map(stop, ids))
+    for address in (*map(proxies.address_of, instance.proxies), *map(address_of, instance.nodes)):
+        await ctx.machinery.connections.forget(address)
 
 
 async def save_new_names(ctx: StepContext) -> None:

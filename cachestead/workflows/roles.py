@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
-from cachestead.domain.instances import Instance, Mode, Role
+from cachestead.domain.healing import NodeSeen, plan_healing
+from cachestead.domain.instances import Instance, Node, Role
 from cachestead.domain.shards import Shard, shards_of
+from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import ClusterView, observe_any
 from cachestead.engine.errors import EngineError
-from cachestead.engine.info import observe_role
+from cachestead.engine.info import NodeFacts, observe_node
+from cachestead.runtime.interface import NodeSighting
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, address_of, client_of, has_standby
+from cachestead.workflows.machinery import Machinery, address_of, client_of, sightings_now
+
+Facts = Mapping[str, NodeFacts | None]
+"""What nodes say, by id; None of one that does not answer."""
 
 
 async def with_roles_now(machinery: Machinery, instance: Instance) -> Instance:
     """The instance with the roles its nodes have; where nobody can tell, those on record."""
-    if instance.mode is Mode.CLUSTER:
+    if instance.mode.is_clustered:
         view = await observe_any(client_of(machinery, instance, node) for node in instance.nodes)
         masters = {_master_in(view, shard) for shard in shards_of(instance)}
-    elif has_standby(instance):
-        masters = {await _watched_master(machinery, instance)}
+    elif instance.mode.is_watched:
+        masters = {await find_master(machinery, instance)}
     else:
         return instance
     return replace(
@@ -40,24 +47,55 @@ async def save_roles(machinery: Machinery, before: Instance, now: Instance) -> N
                 await store.save_node(tx, replace(node, active=True))
 
 
+async def find_master(machinery: Machinery, instance: Instance) -> str:
+    """Id of the node that is master of a watched instance, by what the nodes say, else by the Sentinels."""
+    sightings = await sightings_now(machinery)
+    facts = await observe_facts(machinery, instance, sightings)
+    try:
+        watched = await machinery.sentinels.find_master(instance.id)
+    except EngineError:
+        watched = None
+    return plan_healing(instance, seen_of(instance, sightings, facts), node_at(instance, watched)).master
+
+
+async def observe_facts(
+    machinery: Machinery, instance: Instance, sightings: Mapping[str, NodeSighting]
+) -> dict[str, NodeFacts | None]:
+    """What the instance's nodes say now, those that have a process that is not frozen."""
+
+    async def ask(node: Node) -> NodeFacts | None:
+        sighting = sightings.get(node.id)
+        if sighting is None or not sighting.running or sighting.frozen:
+            return None
+        try:
+            return await observe_node(client_of(machinery, instance, node))
+        except EngineError:
+            return None
+
+    found = await asyncio.gather(*(ask(node) for node in instance.nodes))
+    return dict(zip((node.id for node in instance.nodes), found, strict=True))
+
+
+def seen_of(instance: Instance, sightings: Mapping[str, NodeSighting], facts: Facts) -> dict[str, NodeSeen]:
+    """The same as `domain/healing.py` judges it."""
+    return {
+        node.id: NodeSeen(
+            running=node.id in sightings and sightings[node.id].running,
+            role=Role(found.role) if (found := facts[node.id]) else None,
+            follows=node_at(instance, found.master) if found else None,
+        )
+        for node in instance.nodes
+    }
+
+
+def node_at(instance: Instance, address: NodeAddress | None) -> str | None:
+    """Id of the instance's node at an address, or None."""
+    return next((node.id for node in instance.nodes if address_of(node) == address), None)
+
+
 def _master_in(view: ClusterView, shard: Shard) -> str:
     """The id of the shard's node that owns slots; of a shard without any, of the node that follows nobody."""
     seen = [(node, view.find_at(address_of(node))) for node in shard.nodes]
     masters = [(node, found) for node, found in seen if found and found.is_master]
     owners = [node.id for node, found in masters if found.slots]
     return next(iter(owners or [node.id for node, _ in masters]), shard.master.id)
-
-
-async def _watched_master(machinery: Machinery, instance: Instance) -> str:
-    roles = await asyncio.gather(
-        *(observe_role(client_of(machinery, instance, node)) for node in instance.nodes), return_exceptions=True
-    )
-    masters = [node.id for node, role in zip(instance.nodes, roles, strict=True) if role == "master"]
-    if len(masters) == 1:
-        return masters[0]
-    try:
-        named = await machinery.sentinels.find_master(instance.id)
-    except EngineError:
-        named = None
-    recorded = next(node.id for node in instance.nodes if node.role is Role.MASTER)
-    return next((node.id for node in instance.nodes if address_of(node) == named), recorded)

@@ -22,6 +22,7 @@ from cachestead.domain.jobs import Job, JobStatus
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
 from cachestead.store import networks
+from cachestead.store import proxies as proxy_store
 from cachestead.store.database import Database, Tx
 from cachestead.workflows.machinery import Machinery
 from cachestead.workflows.workflow import Step, StepContext, Workflow
@@ -237,8 +238,19 @@ class Runner:
                     await networks.remove_address(tx, node.address)
             elif kept[node.id] != node:
                 await instance_store.save_node(tx, kept[node.id])
+        await self._save_proxies(tx, before, after)
         flavor = self._machinery.flavors.get(after.spec_code, after.capacity_gb)
         await instance_store.save_promised_memory(tx, after.id, flavor.promised_memory)
+
+    @staticmethod
+    async def _save_proxies(tx: Tx, before: Instance, after: Instance) -> None:
+        kept = {proxy.id: proxy for proxy in after.proxies}
+        for proxy in before.proxies:
+            if proxy.id not in kept:
+                await proxy_store.remove_proxy(tx, proxy.id)
+                await networks.remove_address(tx, proxy.address)
+            elif kept[proxy.id] != proxy:
+                await proxy_store.save_proxy(tx, kept[proxy.id])
 
     async def _context(self, job_id: str) -> tuple[StepContext, Workflow]:
         async with self._database.reading() as tx:

@@ -6,10 +6,10 @@ next start, and the next failover goes by it. If it fails: the node and the reco
 
 from __future__ import annotations
 
-from cachestead.domain.instances import Mode, Node
+from cachestead.domain.instances import Node
 from cachestead.engine import cluster, live
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import address_of, client_of, has_standby
+from cachestead.workflows.machinery import address_of, client_of
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
 SENTINEL_SECONDS = 12.0
@@ -30,7 +30,7 @@ async def _set(ctx: StepContext, priority: int) -> None:
     client = client_of(ctx.machinery, ctx.instance, _node(ctx))
     # SLAVE-PRIORITY: every engine knows it, REPLICA-PRIORITY only since 5.0.
     await live.set_directives(client, {"slave-priority": str(priority)})
-    if ctx.instance.mode is Mode.CLUSTER:
+    if ctx.instance.mode.is_clustered:
         await cluster.set_promotable(client, promotable=priority > 0)
 
 
@@ -51,7 +51,7 @@ async def _save(ctx: StepContext, priority: int) -> None:
 
 async def tell_sentinels(ctx: StepContext) -> None:
     """The Sentinels know the priority."""
-    if has_standby(ctx.instance):
+    if ctx.instance.mode.is_watched:
         sentinels, name = ctx.machinery.sentinels, ctx.instance.id
         # At the end of a failover a Sentinel forgets what it knew of the replicas.
         await sentinels.wait_calm(name, SENTINEL_SECONDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cachestead.domain.instances import Mode, Node
+from cachestead.domain.instances import Node
 from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.domain.slots import key_in
 from cachestead.engine import cluster, live, replication
@@ -16,12 +17,13 @@ from cachestead.engine.errors import EngineRefused
 from cachestead.engine.polling import until
 from cachestead.store import instances as store
 from cachestead.store import networks
+from cachestead.store import proxies as proxy_store
+from cachestead.workflows import proxies
 from cachestead.workflows.machinery import (
     address_of,
     client_of,
     ensure_unwatched,
     ensure_watched,
-    has_standby,
     open_secrets,
     shards_at,
     spec_of,
@@ -52,6 +54,7 @@ async def start_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
 
 async def remove_nodes(ctx: StepContext) -> None:
     """No process and no folder of the instance is left."""
+    await proxies.remove_proxies(ctx.machinery, ctx.instance.proxies)
     await remove_each(ctx, ctx.instance.nodes)
 
 
@@ -63,15 +66,16 @@ async def remove_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
 
 
 async def release_records(ctx: StepContext) -> None:
-    """The instance has no addresses and no nodes on record."""
+    """The instance has no addresses, nodes and proxies on record."""
     async with ctx.machinery.database.writing() as tx:
         await networks.remove_addresses_of(tx, ctx.instance.id)
         await store.remove_nodes(tx, ctx.instance.id)
+        await proxy_store.remove_proxies(tx, ctx.instance.id)
 
 
 async def await_replication(ctx: StepContext) -> None:
     """Every replica has all of its master's data; the nodes of a cluster are one cluster."""
-    if ctx.instance.mode is Mode.CLUSTER:
+    if ctx.instance.mode.is_clustered:
         await cluster.form_cluster(shards_at(ctx.machinery, ctx.instance), CLUSTER_SECONDS)
         return
     master = address_of(master_of(ctx.instance))
@@ -82,15 +86,16 @@ async def await_replication(ctx: StepContext) -> None:
 
 
 async def open_endpoint(ctx: StepContext) -> None:
-    """The instance's address is the master's."""
-    if has_standby(ctx.instance):
+    """The instance's address is the master's, or the proxies', which run."""
+    if ctx.instance.mode.has_moving_address:
         master = master_of(ctx.instance)
         await ensure_bound(client_of(ctx.machinery, ctx.instance, master), master.address, ctx.instance.ip)
+    await proxies.ensure_proxies(ctx.machinery, ctx.instance)
 
 
 async def watch_instance(ctx: StepContext) -> None:
-    """The Sentinels watch the master and know its replicas, and can move the address by themselves."""
-    if not has_standby(ctx.instance):
+    """The Sentinels watch the master and know its replicas: they replace it by themselves, with its address."""
+    if not ctx.instance.mode.is_watched:
         return
     await ensure_watched(ctx.machinery, ctx.instance)
     replicas = len(ctx.instance.nodes) - 1
@@ -99,13 +104,16 @@ async def watch_instance(ctx: StepContext) -> None:
 
 async def unwatch_instance(ctx: StepContext) -> None:
     """No Sentinel knows the instance."""
-    if has_standby(ctx.instance):
+    if ctx.instance.mode.is_watched:
         await ensure_unwatched(ctx.machinery, ctx.instance)
 
 
 async def verify(ctx: StepContext) -> None:
     """A client with the tenant's password writes and reads a key at the instance's address; in each shard."""
     password = open_secrets(ctx.machinery.vault, ctx.instance).password
+    gone = ctx.job.params.get("leaving", ())
+    serving = tuple(proxy for proxy in ctx.instance.proxies if proxy.id not in gone)
+    await proxies.wait_serving(ctx.machinery, replace(ctx.instance, proxies=serving), VERIFY_SECONDS)
 
     async def look() -> None:
         for address, key in await _probes(ctx):
@@ -118,8 +126,13 @@ async def verify(ctx: StepContext) -> None:
 
 async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:
     """Where to write which key."""
-    key = f"cachestead:probe:{ctx.job.id}"
-    if ctx.instance.mode is not Mode.CLUSTER:
-        return [(NodeAddress(ctx.instance.ip, ctx.instance.port), key)]
+    key, mode = f"cachestead:probe:{ctx.job.id}", ctx.instance.mode
+    shared = NodeAddress(ctx.instance.ip, ctx.instance.port)
+    if not mode.is_clustered:
+        return [(shared, key)]
     view = await cluster.observe_any(client_of(ctx.machinery, ctx.instance, node) for node in ctx.instance.nodes)
-    return [(view.nodes[owner].address, key_in(slots, key)) for owner, slots in view.owners.items() if slots]
+    return [
+        (shared if mode.has_proxies else view.nodes[owner].address, key_in(slots, key))
+        for owner, slots in view.owners.items()
+        if slots
+    ]

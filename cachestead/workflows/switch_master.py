@@ -1,28 +1,27 @@
 """Let a standby node take its living master's place, without losing a write.
 
 Before: the instance is RUNNING with the task `SwapMaster`; the job says who was master when it was accepted.
-After: another node is master and has the instance's address, the others follow it, the Sentinels agree. If it
-fails: one node is master and has the address, mostly the old one, and the record says which. A run that finds
-another master than the accepted one has nothing to switch, so it never switches back.
+After: another node is master and has the instance's address (unless proxies have it), the others follow it, the
+Sentinels agree. If it fails: one node is master and has the address, mostly the old one, and the record says which.
+A run that finds another master than the accepted one has nothing to switch, so it never switches back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import structlog
 
-from cachestead.domain.healing import NodeSeen, plan_healing
 from cachestead.domain.instances import Node, Role
 from cachestead.domain.shards import master_of, replicas_of
 from cachestead.engine import replication
 from cachestead.engine.endpoint import ensure_bound, ensure_unbound
 from cachestead.engine.errors import EngineError, FailoverFailed
-from cachestead.engine.info import observe_node
-from cachestead.engine.switchover import WatchedShard, switch_master
+from cachestead.engine.switchover import switch_master
+from cachestead.engine.watched import WatchedShard
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import address_of, client_of, watched_shard
+from cachestead.workflows.machinery import address_of, client_of, running_of, sightings_now, watched_shard
+from cachestead.workflows.roles import find_master
 from cachestead.workflows.steps import verify
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
@@ -34,7 +33,7 @@ AGREE_SECONDS = 10.0
 
 async def switch(ctx: StepContext) -> None:
     """A standby node is master and has the instance's address."""
-    if await _find_master(ctx) != ctx.job.params["master"]:
+    if await find_master(ctx.machinery, ctx.instance) != ctx.job.params["master"]:
         return
     shard = await _shard(ctx)
     # One that is still at an earlier failover would not begin another.
@@ -51,13 +50,10 @@ async def switch(ctx: StepContext) -> None:
 
 async def settle(ctx: StepContext) -> None:
     """Who is master now has the address, is on record as master, and the Sentinels are done and agree."""
-    master, running = await _find_master(ctx), await _running(ctx)
+    master = await find_master(ctx.machinery, ctx.instance)
     node = next(node for node in ctx.instance.nodes if node.id == master)
-    for other in ctx.instance.nodes:
-        if other.id in running and other.id != master:
-            # The old master still has it if we died while it was being replaced.
-            await ensure_unbound(client_of(ctx.machinery, ctx.instance, other), other.address)
-    await ensure_bound(client_of(ctx.machinery, ctx.instance, node), node.address, ctx.instance.ip)
+    if ctx.instance.mode.has_moving_address:
+        await _move_address(ctx, node)
     async with ctx.machinery.database.writing() as tx:
         for one in ctx.instance.nodes:
             role = Role.MASTER if one.id == master else Role.REPLICA
@@ -66,10 +62,17 @@ async def settle(ctx: StepContext) -> None:
     await _await_agreement(ctx, node)
 
 
+async def _move_address(ctx: StepContext, master: Node) -> None:
+    for other in await _awake(ctx):
+        if other.id != master.id:
+            # The old master still has it if we died while it was being replaced.
+            await ensure_unbound(client_of(ctx.machinery, ctx.instance, other), other.address)
+    await ensure_bound(client_of(ctx.machinery, ctx.instance, master), master.address, ctx.instance.ip)
+
+
 async def _await_agreement(ctx: StepContext, master: Node) -> None:
     """So that the next switch or failover may come right after."""
-    running = await _running(ctx)
-    standing = [node for node in ctx.instance.nodes if node.id in running and node.id != master.id]
+    standing = [node for node in await _awake(ctx) if node.id != master.id]
     try:
         await _wait_ready(ctx, len(standing))
     except EngineError as late:
@@ -86,8 +89,8 @@ async def _wait_ready(ctx: StepContext, replicas: int) -> None:
 
 async def follow(ctx: StepContext) -> None:
     """Every running node has the master's data and follows it."""
-    master, running = address_of(master_of(ctx.instance)), await _running(ctx)
-    standing = [node for node in replicas_of(ctx.instance) if node.id in running]
+    master, awake = address_of(master_of(ctx.instance)), await _awake(ctx)
+    standing = [node for node in replicas_of(ctx.instance) if node in awake]
     clients = [client_of(ctx.machinery, ctx.instance, node) for node in standing]
     for client in clients:
         await replication.ensure_replica_of(client, master)
@@ -99,8 +102,8 @@ async def _shard(ctx: StepContext) -> WatchedShard:
 
     A frozen one is: if it woke up it could be promoted with less than it should have.
     """
-    running = await _running(ctx, or_frozen=True)
-    if frozen := running - await _running(ctx):
+    running = await running_of(ctx.machinery, ctx.instance.nodes)
+    if frozen := running - {node.id for node in await _awake(ctx)}:
         raise FailoverFailed(f"{len(frozen)} nodes are frozen")
     present = [node for node in replicas_of(ctx.instance) if node.id in running]
     if not any(node.priority for node in present):
@@ -108,32 +111,14 @@ async def _shard(ctx: StepContext) -> WatchedShard:
     return watched_shard(ctx.machinery, ctx.instance, present)
 
 
-async def _find_master(ctx: StepContext) -> str:
-    """Id of the node that is master now, by what the nodes say, else by the Sentinels."""
-    nodes, running = ctx.instance.nodes, await _running(ctx)
-    seen = await asyncio.gather(*(_look(ctx, node, running=node.id in running) for node in nodes))
-    by_address = {address_of(node): node.id for node in nodes}
-    watched = await ctx.machinery.sentinels.find_master(ctx.instance.id)
-    by_id = dict(zip((node.id for node in nodes), seen, strict=True))
-    return plan_healing(ctx.instance, by_id, by_address.get(watched) if watched else None).master
-
-
-async def _look(ctx: StepContext, node: Node, *, running: bool) -> NodeSeen:
-    if not running:
-        return NodeSeen(running)
-    try:
-        facts = await observe_node(client_of(ctx.machinery, ctx.instance, node))
-    except EngineError:
-        return NodeSeen(running)
-    followed = next((one.id for one in ctx.instance.nodes if address_of(one) == facts.master), None)
-    return NodeSeen(running, Role(facts.role), followed)
-
-
-async def _running(ctx: StepContext, *, or_frozen: bool = False) -> set[str]:
-    """Ids of the instance's nodes that run."""
-    own = {node.id for node in ctx.instance.nodes}
-    sightings = await ctx.machinery.runtime.observe_nodes()
-    return {one.id for one in sightings if one.id in own and one.running and (or_frozen or not one.frozen)}
+async def _awake(ctx: StepContext) -> list[Node]:
+    """The instance's nodes that run and are not frozen."""
+    seen = await sightings_now(ctx.machinery)
+    return [
+        node
+        for node in ctx.instance.nodes
+        if (sighting := seen.get(node.id)) and sighting.running and not sighting.frozen
+    ]
 
 
 SWITCH_MASTER = Workflow(

@@ -17,6 +17,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._proxy_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._begun: dict[str, int] = {}
         self._count = 0
 
@@ -24,10 +25,14 @@ class Turns:
         """Held by who heals the instance."""
         return self._locks[instance_id]
 
+    def healing_proxies(self, instance_id: str) -> asyncio.Lock:
+        """Held by who starts or ends proxies of the instance: they do not wait for its nodes to be whole again."""
+        return self._proxy_locks[instance_id]
+
     @asynccontextmanager
     async def beginning(self, instance_id: str) -> AsyncIterator[None]:
         """A job begins: nobody heals the instance now, nor later by what was read before."""
-        async with self._locks[instance_id]:
+        async with self._locks[instance_id], self._proxy_locks[instance_id]:
             self._count += 1
             self._begun[instance_id] = self._count
             yield

@@ -15,7 +15,8 @@ from cachestead.engine.errors import ReplicationLate
 from cachestead.engine.info import observe_role
 from cachestead.engine.replication import wait_in_sync
 from cachestead.engine.sentinel import Sentinels, Watch
-from cachestead.engine.switchover import WatchedShard, switch_master
+from cachestead.engine.switchover import switch_master
+from cachestead.engine.watched import WatchedShard
 
 NAME = "shard-0"
 

@@ -13,9 +13,10 @@ from real_engines import ADMIN_SECRET, SENTINEL_PORT, SENTINEL_SECRET, Machine, 
 
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.endpoint import bound_addresses
-from cachestead.engine.failover import LostMaster, Takeover, take_over
+from cachestead.engine.failover import Takeover, take_over
 from cachestead.engine.replication import wait_in_sync
 from cachestead.engine.sentinel import Sentinels, Watch
+from cachestead.engine.watched import WatchedShard
 from cachestead.runtime.process.processes import ProcessIdentity, find_process, is_alive
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, write_endpoint, write_script
 
@@ -38,7 +39,7 @@ class Shard:
 
     async def take_over(self) -> Takeover:
         candidates = [self.machine.node(number) for number in (12, 13)]
-        lost = LostMaster(NAME, self.machine.node(11), candidates, self.machine.vip, ADMIN_SECRET)
+        lost = WatchedShard(NAME, self.machine.node(11), candidates, self.machine.vip, ADMIN_SECRET)
         return await take_over(self.sentinels, lost)
 
 

@@ -13,11 +13,13 @@ from cachestead.api.bodies import Refused, RequestBody
 from cachestead.domain.instances import (
     Instance,
     Node,
+    Proxy,
     Role,
     State,
     group_id,
     group_name,
     node_name,
+    proxy_name,
     replication_id,
 )
 from cachestead.domain.jobs import Job
@@ -38,12 +40,10 @@ class Dimension(BaseModel):
     value: str
 
     @classmethod
-    def both(cls, node: Node) -> list[Dimension]:
+    def both(cls, node: Node | Proxy) -> list[Dimension]:
         """The instance's first, then the node's."""
-        return [
-            cls(name="dcs_instance_id", value=node.instance_id),
-            cls(name="dcs_cluster_redis_node", value=node.id),
-        ]
+        kind = "dcs_cluster_redis_node" if isinstance(node, Node) else "dcs_cluster_proxy2_node"
+        return [cls(name="dcs_instance_id", value=node.instance_id), cls(name=kind, value=node.id)]
 
 
 class ReplicationOut(BaseModel):
@@ -116,27 +116,27 @@ class NodeOut(BaseModel):
     node_ip: str
     node_port: str
     node_id: str
-    is_access: bool = True
+    is_access: bool
     group_id: str
     group_name: str
     priority_weight: int
     is_remove_ip: bool
-    replication_id: str
+    replication_id: str | None
     dimensions: list[Dimension]
 
     @classmethod
     def of(cls, instance: Instance, node: Node) -> NodeOut:
-        """The node as last seen. Clients reach every node by its own address."""
-        seen = "Active" if node.active else "Inactive"
+        """The node as last seen. Clients reach it by its own address, unless there are proxies."""
         return cls(
             logical_node_id=node.id,
             name=node_name(node),
-            status="Deleting" if instance.state is State.DELETING else seen,
+            status=_status(instance, active=node.active),
             az_code=node.zone,
             node_type=node.role.value,
             node_ip=node.address,
             node_port=str(node.port),
             node_id=node.id,
+            is_access=not instance.proxies,
             group_id=group_id(instance.id, node.shard),
             group_name=group_name(node.shard),
             priority_weight=node.priority,
@@ -145,10 +145,41 @@ class NodeOut(BaseModel):
             dimensions=Dimension.both(node),
         )
 
+    @classmethod
+    def of_proxy(cls, instance: Instance, proxy: Proxy) -> NodeOut:
+        """A proxy as last seen. It belongs to no shard, and what is chosen about replicas it has none of."""
+        return cls(
+            logical_node_id=proxy.id,
+            name=proxy_name(proxy),
+            status=_status(instance, active=proxy.active),
+            az_code=proxy.zone,
+            node_role="redis-proxy",
+            node_type="proxy",
+            node_ip=proxy.address,
+            node_port=str(proxy.port),
+            node_id=proxy.id,
+            is_access=False,
+            group_id="",
+            group_name="",
+            priority_weight=0,
+            is_remove_ip=False,
+            replication_id=None,
+            dimensions=Dimension.both(proxy),
+        )
+
+
+def _status(instance: Instance, *, active: bool) -> str:
+    if instance.state is State.DELETING:
+        return "Deleting"
+    return "Active" if active else "Inactive"
+
 
 def _nodes_of(instance: Instance) -> list[NodeOut]:
-    """The instance's nodes; none while it is made, for they are nothing yet."""
-    return [] if instance.state is State.CREATING else [NodeOut.of(instance, node) for node in instance.nodes]
+    """The instance's nodes and proxies; none while it is made, for they are nothing yet."""
+    if instance.state is State.CREATING:
+        return []
+    nodes = [NodeOut.of(instance, node) for node in instance.nodes]
+    return [*nodes, *(NodeOut.of_proxy(instance, proxy) for proxy in instance.proxies)]
 
 
 class NodesOut(BaseModel):

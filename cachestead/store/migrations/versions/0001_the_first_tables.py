@@ -151,6 +151,21 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_nodes_instance_id"), ["instance_id"], unique=False)
 
     op.create_table(
+        "proxies",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["instance_id"], ["instances.id"], name=op.f("fk_proxies_instance_id_instances")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_proxies")),
+    )
+    with op.batch_alter_table("proxies", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_proxies_instance_id"), ["instance_id"], unique=False)
+
+    op.create_table(
         "projects",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("domain_id", sa.String(length=32), nullable=False),
@@ -206,6 +221,10 @@ def downgrade() -> None:
     op.drop_table("access_keys")
     op.drop_table("users")
     op.drop_table("projects")
+    with op.batch_alter_table("proxies", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_proxies_instance_id"))
+
+    op.drop_table("proxies")
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_nodes_instance_id"))
 

@@ -1,0 +1,40 @@
+"""Proxies of an instance: how many there are, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cachestead.domain.flavors import Flavor
+from cachestead.domain.instances import InstanceId, Mode, Proxy, proxy_id
+
+SPLIT_PROXIES = 2
+"""Of an instance with read/write splitting. Its flavors print none; one alone would take all clients with it."""
+
+
+def proxy_count(flavor: Flavor) -> int:
+    """How many proxies an instance of this flavor has."""
+    if flavor.mode is Mode.HA_RW_SPLIT:
+        return SPLIT_PROXIES
+    return flavor.proxy_num if flavor.mode.has_proxies else 0
+
+
+def proxy_connections(flavor: Flavor) -> int:
+    """Clients that one proxy of the flavor takes."""
+    return max(1, flavor.max_connections // max(1, proxy_count(flavor)))
+
+
+def plan_proxies(
+    instance: InstanceId, port: int, zones: Sequence[str], ordinals: Sequence[int], addresses: Sequence[str]
+) -> tuple[Proxy, ...]:
+    """New proxies of these ordinals, one for each address, spread over the zones."""
+    return tuple(
+        Proxy(
+            id=proxy_id(instance, ordinal),
+            instance_id=instance,
+            ordinal=ordinal,
+            address=address,
+            port=port,
+            zone=zones[ordinal % len(zones)],
+        )
+        for ordinal, address in zip(ordinals, addresses, strict=True)
+    )
