@@ -31,8 +31,8 @@ _SESSIONS = (
     "client|caching client|getredir client|help client|info client|no-touch client|pause client|reply "
     "client|tracking client|trackinginfo client|unblock client|unpause"
 )
-"""All of CLIENT but LIST, KILL, GETNAME, SETNAME, SETINFO, ID and NO-EVICT. The table refuses CLIENT whole; the first
-four are listed as supported too (`service-limits` 15), and the others are what clients send when they connect."""
+"""All of CLIENT but LIST, KILL, GETNAME, SETNAME, SETINFO, ID and NO-EVICT. The table refuses CLIENT whole, while
+the first four are listed as supported (`service-limits` 15); the others clients send when they connect."""
 _TRACKING = "client|caching client|getredir client|info client|tracking client|trackinginfo client|unpause"
 _REFUSED: dict[tuple[str, str], str] = {
     ("3.0", "plain"): "bgrewriteaof bgsave command lastsave migrate save shutdown slaveof",

@@ -2,8 +2,8 @@
 
 A node that ends unasked is seen at once: a lost master is replaced, through Sentinel or by its cluster's vote,
 and everything else is started again. A pass every few seconds looks at every instance all the same, for what was
-missed while nobody looked. Never touches nodes of an instance that a workflow holds; its proxies, which have nothing
-to lose, are started again also then.
+missed while nobody looked. Never touches nodes of an instance that a workflow holds; its proxies, which have
+nothing to lose, are started again also then.
 """
 
 from __future__ import annotations

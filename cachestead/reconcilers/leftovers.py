@@ -1,4 +1,4 @@
-"""Finds what was left behind: nodes, proxies and Sentinel entries without a record, deletions without a job, old jobs."""
+"""Finds what was left behind: processes and Sentinel entries without a record, deletions without a job, jobs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Let a standby node take its living master's place, without losing a write.
 
 Before: the instance is RUNNING with the task `SwapMaster`; the job says who was master when it was accepted.
-After: another node is master and has the instance's address (unless proxies have it), the others follow it, the
-Sentinels agree. If it fails: one node is master and has the address, mostly the old one, and the record says which.
-A run that finds another master than the accepted one has nothing to switch, so it never switches back.
+After: another node is master and has the instance's address (unless proxies have it), the others follow it, and
+the Sentinels agree. If it fails: one node is master and has the address, mostly the old one, and the record says
+which. A run that finds another master than the accepted one has nothing to switch, so it never switches back.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It fails at each step and leaves nothing but the recorded failure; every step may run twice; every undo may run
 twice. The real runner runs it on the real nodes of a master/standby instance, or of a cluster where only that has
-what is changed; faults are put in by wrapping steps.
+what is changed, and where it acts on proxies, on instances that have some; faults are put in by wrapping steps.
 Nobody heals meanwhile, unless a test asks.
 """
 
@@ -42,11 +42,12 @@ from cachestead.settings import load_settings
 from cachestead.store import identity, networks
 from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
+from cachestead.store import proxies as proxy_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
-from cachestead.workflows.machinery import address_of, client_of, has_standby, shards_at
+from cachestead.workflows.machinery import address_of, client_of, shards_at
 from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -56,8 +57,14 @@ from cachestead.workflows.workflow import Step, StepContext, StepFunction, Workf
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-TWO_NODES, THREE_NODES, FOUR_NODES = (f"redis.ha.xu1.large.r{count}.1" for count in (2, 3, 4))
-THREE_SHARDS, FOUR_SHARDS = "redis.cluster.xu1.large.r2.s8.24", "redis.cluster.xu1.large.r2.s8.32"
+def of_nodes(mode: Mode, count: int, gb: int = 1) -> str:
+    """A flavor of one shard."""
+    return f"redis.ha.xu1.large.{'r' if mode is Mode.HA else 'p'}{count}.{gb}"
+
+
+def of_shards(mode: Mode, count: int) -> str:
+    """A flavor of shards of 8 GB."""
+    return f"redis.{'cluster.xu1.large.r2' if mode is Mode.CLUSTER else 'proxy.xu1.large'}.s8.{count * 8}"
 
 
 class Fault(Exception):
@@ -87,6 +94,12 @@ class World:
         [made] = await operations.create_instances(self.service, self.caller, replace(self.order, **order))
         return made.id
 
+    async def create_of(self, mode: Mode) -> str:
+        """The id of a new instance of a type: one shard with two replicas, or three shards."""
+        flavors, gb = (of_shards, 24) if mode.is_clustered else (of_nodes, 1)
+        version = "6.0" if mode.has_proxies else "7.0"
+        return await self.create(spec_code=flavors(mode, 3), capacity_gb=gb, engine_version=version)
+
     async def instance(self, instance_id: str) -> Instance:
         async with self.service.database.reading() as tx:
             found = await store.find_any_instance(tx, instance_id)
@@ -110,39 +123,45 @@ class World:
         instance = await self.instance(instance_id)
         assert (instance.state, instance.task) == (State.RUNNING, None)
         assert instance.port == (port or instance.port)
-        if instance.mode is Mode.CLUSTER:
-            await self._serves_as_cluster(instance)
+        if instance.mode.is_clustered:
+            await self._serves_as_cluster(instance, password)
             return instance
         machinery, master = self.application.machinery, address_of(master_of(instance))
         async with connected(NodeAddress(instance.ip, instance.port), password, user=None) as client:
             assert await client.set("served", "yes")
         standby = [client_of(machinery, instance, node) for node in replicas_of(instance)]
         await replication.wait_in_sync(standby, master, 20)
-        if has_standby(instance):
+        if instance.mode.is_watched:
             watched = await machinery.sentinels.masters()
             assert watched == {**watched, instance_id: master}
         return instance
 
-    async def _serves_as_cluster(self, instance: Instance) -> None:
+    async def _serves_as_cluster(self, instance: Instance, password: str) -> None:
         """Its nodes and no others agree; its shards share all slots; keys that were written are there."""
         shards = shards_at(self.application.machinery, instance)
         view = await wait_agreed([node for shard in shards for node in shard.nodes], 20)
         counts = [len(slots) for slots in view.owners.values()]
         assert len(counts) == len(shards)
         assert max(counts) - min(counts) <= 1
-        first = instance.nodes[0]
-        async with redis.RedisCluster(host=first.address, port=first.port, password=PASSWORD) as client:
+        async with self._client_of_shards(instance, password) as client:
             for number in range(50):
                 assert await client.incr(f"kept-{number}") == self.served.get(instance.id, 0) + 1
         self.served[instance.id] = self.served.get(instance.id, 0) + 1
+
+    def _client_of_shards(self, instance: Instance, password: str) -> redis.RedisCluster | redis.Redis:
+        if instance.proxies:
+            return redis.Redis(host=instance.ip, port=instance.port, password=password)
+        first = instance.nodes[0]
+        return redis.RedisCluster(host=first.address, port=first.port, password=password)
 
     async def assert_nothing_is_left_of(self, instance_id: str) -> None:
         """No process, folder, address, node or Sentinel entry."""
         machinery = self.application.machinery
         async with self.service.database.reading() as tx:
             assert await networks.list_addresses_of(tx, instance_id) == []
-            known = await store.list_any_node_ids(tx)
-        assert (await self.instance(instance_id)).nodes == ()
+            known = await store.list_any_node_ids(tx) | await proxy_store.list_any_proxy_ids(tx)
+        instance = await self.instance(instance_id)
+        assert (instance.nodes, instance.proxies) == ((), ())
         assert instance_id not in await machinery.sentinels.watched_names()
         assert not (machinery.vip_folder / "endpoints" / f"{instance_id}.json").exists()
         folder = self.application.settings.data_dir / "nodes"
@@ -202,32 +221,28 @@ def restored(world: World) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept_standby(world: World) -> str:
-    """The instance that is changed again and again."""
-    instance_id = await world.create(spec_code=THREE_NODES, capacity_gb=1)
-    await world.last_job(instance_id)
-    await world.serves(instance_id)
-    return instance_id
+async def kept_ones(world: World) -> dict[Mode, str]:
+    """The instances that are changed again and again, one of each type that was asked for."""
+    return {}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept_cluster(world: World) -> str:
-    """The cluster that is changed again and again."""
-    instance_id = await world.create(spec_code=THREE_SHARDS, capacity_gb=24)
-    await world.last_job(instance_id)
-    await world.serves(instance_id)
-    return instance_id
-
-
-@pytest.fixture
-def chosen(request: pytest.FixtureRequest, workflow: Workflow) -> str:
-    """The one of the type that the workflow changes."""
-    return str(request.getfixturevalue("kept_cluster" if "shard" in workflow.name else "kept_standby"))
+async def keep(world: World, kept_ones: dict[Mode, str], mode: Mode) -> str:
+    if mode not in kept_ones:
+        kept_ones[mode] = await world.create_of(mode)
+        await world.last_job(kept_ones[mode])
+        await world.serves(kept_ones[mode])
+    return kept_ones[mode]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def kept(world: World, chosen: str, workflow: Workflow) -> str:
-    """The same in a shape that can be changed so."""
+async def kept_cluster(world: World, kept_ones: dict[Mode, str]) -> str:
+    """The cluster that is changed again and again."""
+    return await keep(world, kept_ones, Mode.CLUSTER)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def kept(world: World, kept_ones: dict[Mode, str], workflow: Workflow, mode: Mode) -> str:
+    """The one of the type, in a shape that can be changed so."""
     if workflow.name == "change-type":
         # There is no way back: each test has one of its own.
         single = await world.create(
@@ -236,9 +251,10 @@ async def kept(world: World, chosen: str, workflow: Workflow) -> str:
         await world.last_job(single)
         await world.serves(single)
         return single
-    needed = {"add-shards": THREE_SHARDS, "remove-shards": FOUR_SHARDS}.get(workflow.name)
-    if needed and (await world.instance(chosen)).spec_code != needed:
-        await ASK["remove-shards" if needed == THREE_SHARDS else "add-shards"](world, chosen)
+    chosen = await keep(world, kept_ones, mode)
+    needed = {"add-shards": 3, "remove-shards": 4}.get(workflow.name)
+    if needed and (await world.instance(chosen)).spec_code != of_shards(mode, needed):
+        await ASK["remove-shards" if needed == 3 else "add-shards"](world, chosen)
         assert (await world.last_job(chosen)).status is JobStatus.SUCCESS
     return chosen
 
@@ -255,13 +271,21 @@ async def _resize(world: World, instance_id: str, spec_code: str, gb: float, **w
     await resizing.resize_instance(world.service, world.caller, instance_id, ResizeWish(spec_code, gb, **wish))
 
 
+async def _resize_nodes(world: World, instance_id: str, count: int, gb: int = 1, **wish: object) -> None:
+    mode = (await world.instance(instance_id)).mode
+    await _resize(world, instance_id, of_nodes(mode, count, gb), gb, **wish)
+
+
+async def _resize_shards(world: World, instance_id: str, count: int, **wish: object) -> None:
+    mode = (await world.instance(instance_id)).mode
+    await _resize(world, instance_id, of_shards(mode, count), count * 8, **wish)
+
+
 async def _remove_replica(world: World, instance_id: str) -> None:
     """Not the same each time: roles may have moved."""
-    replica = replicas_of(await world.instance(instance_id))[-1]
-    wish = {"change_type": "deleteReplication", "node_list": (replica.id,)}
-    code = (await world.instance(instance_id)).spec_code
-    fewer = TWO_NODES if code == THREE_NODES else THREE_NODES
-    await _resize(world, instance_id, fewer, 1, **wish)
+    instance = await world.instance(instance_id)
+    wish = {"change_type": "deleteReplication", "node_list": (replicas_of(instance)[-1].id,)}
+    await _resize_nodes(world, instance_id, len(instance.nodes) - 1, **wish)
 
 
 async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
@@ -289,13 +313,13 @@ ASK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6400),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={"keys": "kkeys"}),
-    "change-capacity": lambda world, one: _resize(world, one, "redis.ha.xu1.large.r3.2", 2),
-    "add-replicas": lambda world, one: _resize(world, one, FOUR_NODES, 1, change_type="createReplication"),
+    "change-capacity": lambda world, one: _resize_nodes(world, one, 3, 2),
+    "add-replicas": lambda world, one: _resize_nodes(world, one, 4, change_type="createReplication"),
     "remove-replicas": _remove_replica,
     "switch-shard": lambda world, one: _start_on_replica(world, one, SWITCH_SHARD),
-    "change-type": lambda world, one: _resize(world, one, TWO_NODES, 1, change_type="instanceType"),
-    "add-shards": lambda world, one: _resize(world, one, FOUR_SHARDS, 32, change_type="addSharding"),
-    "remove-shards": lambda world, one: _resize(world, one, THREE_SHARDS, 24),
+    "change-type": lambda world, one: _resize(world, one, of_nodes(Mode.HA, 2), 1, change_type="instanceType"),
+    "add-shards": lambda world, one: _resize_shards(world, one, 4, change_type="addSharding"),
+    "remove-shards": lambda world, one: _resize_shards(world, one, 3),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
     "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
     "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
@@ -306,9 +330,9 @@ ASK_BACK: dict[str, Ask] = {
     ),
     "change-port": lambda world, one: _change(world, one, port=6379),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
-    "change-capacity": lambda world, one: _resize(world, one, THREE_NODES, 1),
+    "change-capacity": lambda world, one: _resize_nodes(world, one, 3),
     "add-replicas": _remove_replica,
-    "remove-replicas": lambda world, one: _resize(world, one, THREE_NODES, 1, change_type="createReplication"),
+    "remove-replicas": lambda world, one: _resize_nodes(world, one, 3, change_type="createReplication"),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
 }
 """So that the next test finds the instance as this one did."""
@@ -316,11 +340,12 @@ ASK_BACK: dict[str, Ask] = {
 
 async def start(world: World, workflow: Workflow, kept: str) -> tuple[str, Job]:
     """Have the workflow run to its end; the instance it ran on, and its job."""
+    mode = (await world.instance(kept)).mode
     if workflow.name == "create-instance":
-        instance_id = await world.create()
+        instance_id = await world.create_of(mode)
         return instance_id, await world.last_job(instance_id)
     if workflow.name == "delete-instance":
-        kept = await world.create()
+        kept = await world.create_of(mode)
         assert (await world.last_job(kept)).status is JobStatus.SUCCESS
     await ASK[workflow.name](world, kept)
     return kept, await world.last_job(kept)
@@ -390,7 +415,8 @@ async def assert_only_the_failure_is_left(
         "fail_reason": before.fail_reason,
         "used_memory": before.used_memory,
     }
-    assert replace(after, **untold, nodes=before.nodes) == before
+    assert replace(after, **untold, nodes=before.nodes, proxies=before.proxies) == before
+    assert {proxy.id for proxy in after.proxies} == {proxy.id for proxy in before.proxies}
     assert _kept_of(after) == _kept_of(before)
 
 
@@ -398,17 +424,38 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
     return {(node.address, node.port, node.priority, node.in_domain_name) for node in instance.nodes}
 
 
+ON_PROXIES = {
+    Mode.PROXY: {
+        "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards"
+    },
+    Mode.HA_RW_SPLIT: {
+        "create-instance", "rename-commands", "change-password", "change-capacity", "add-replicas",
+        "remove-replicas", "leave-domain-name", "switch-master",
+    },
+}  # fmt: skip
+"""Workflows that act on proxies, each on the type where there is more to it."""
+
+
+def modes_of(workflow: Workflow) -> list[Mode]:
+    """Types of instance to try the workflow on."""
+    plain = Mode.CLUSTER if "shard" in workflow.name else Mode.HA
+    return [plain, *(mode for mode, names in ON_PROXIES.items() if workflow.name in names)]
+
+
+EVERY_WORKFLOW = [
+    pytest.param(workflow, mode, id=f"{workflow.name}-{mode}") for workflow in ALL for mode in modes_of(workflow)
+]
 EVERY_STEP = [
-    pytest.param(workflow, number, id=f"{workflow.name}-{step.name}")
+    pytest.param(workflow, mode, number, id=f"{workflow.name}-{mode}-{step.name}")
     for workflow in ALL
+    for mode in modes_of(workflow)
     for number, step in enumerate(workflow.steps)
 ]
-EVERY_WORKFLOW = [pytest.param(workflow, id=workflow.name) for workflow in ALL]
 
 
-@pytest.mark.parametrize(("workflow", "number"), EVERY_STEP)
+@pytest.mark.parametrize(("workflow", "mode", "number"), EVERY_STEP)
 async def test_a_failure_at_a_step_leaves_nothing_but_the_failure(
-    world: World, kept: str, workflow: Workflow, number: int
+    world: World, kept: str, workflow: Workflow, mode: Mode, number: int
 ):
     before = await world.instance(kept)
     world.install(failing_after(workflow, number))
@@ -419,8 +466,8 @@ async def test_a_failure_at_a_step_leaves_nothing_but_the_failure(
     await assert_only_the_failure_is_left(world, workflow, before, instance_id)
 
 
-@pytest.mark.parametrize("workflow", EVERY_WORKFLOW)
-async def test_every_undo_may_run_twice(world: World, kept: str, workflow: Workflow):
+@pytest.mark.parametrize(("workflow", "mode"), EVERY_WORKFLOW)
+async def test_every_undo_may_run_twice(world: World, kept: str, workflow: Workflow, mode: Mode):
     before = await world.instance(kept)
     world.install(failing_after(with_undos_twice(workflow), len(workflow.steps) - 1))
     instance_id, job = await start(world, workflow, kept)
@@ -429,8 +476,8 @@ async def test_every_undo_may_run_twice(world: World, kept: str, workflow: Workf
     await assert_only_the_failure_is_left(world, workflow, before, instance_id)
 
 
-@pytest.mark.parametrize("workflow", EVERY_WORKFLOW)
-async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workflow):
+@pytest.mark.parametrize(("workflow", "mode"), EVERY_WORKFLOW)
+async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workflow, mode: Mode):
     world.install(with_steps_twice(workflow))
     instance_id, job = await start(world, workflow, kept)
 
@@ -450,7 +497,7 @@ async def test_every_step_may_run_twice(world: World, kept: str, workflow: Workf
 
 
 async def test_a_leaving_node_that_is_master_by_now_is_relieved(world: World):
-    one = await world.create(spec_code=THREE_NODES, capacity_gb=1)
+    one = await world.create_of(Mode.HA)
     await world.last_job(one)
     before = await world.serves(one)
     leaving = master_of(before)
