@@ -169,7 +169,11 @@ def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
     if users.mode is Mode.CLUSTER and engine.has_atomic_slot_migration:
         # The replicas' secret opens CLUSTER SYNCSLOTS there, with which slots can be taken away.
         refused |= {_WATCHED}
-    return _all_but(refused, engine, ["-@write"] if users.read_only else [])
+    return _all_but(refused, engine, _taken_from(users))
+
+
+def _taken_from(users: NodeUsers) -> list[str]:
+    return ["-@write"] if users.read_only else []
 
 
 def _all_but(refused: Iterable[str], engine: Engine, categories: Sequence[str] = ()) -> list[str]:
@@ -196,7 +200,8 @@ def _client_rules(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]
     refused = _without_repetition({*_ALWAYS.split(), *_NOT_FOR_PROXIES.split()})
     # Whoever comes here has gone around the proxies.
     nobody = (TENANT, ["off", "resetpass", "-@all"])
-    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *_all_but(refused, engine)])]
+    proxied = _all_but(refused, engine, _taken_from(users))
+    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *proxied])]
 
 
 def _replica_rules(users: NodeUsers, engine: Engine) -> list[str]:

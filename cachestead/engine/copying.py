@@ -22,7 +22,7 @@ from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import observe_cluster
 from cachestead.engine.comparing import differing
 from cachestead.engine.connection import Client, address_of, answering, call, with_patience
-from cachestead.engine.errors import CopyFailed, EngineRefused
+from cachestead.engine.errors import CopyFailed, EngineRefused, SourceChanged
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.engine.polling import until
 
@@ -74,8 +74,8 @@ async def copy_data(
 
     Sources are a master, or all masters of a cluster; so are targets, which are emptied first. A copy that stopped
     half-way is made again by a second call. Raises `CopyFailed` with what stands in the way (more than one
-    database where a cluster is to take them; a key that does not pass; a source that was restarted meanwhile),
-    `EngineUnreachable`. The sources are changed in nothing.
+    database where a cluster is to take them; a key that does not pass), `SourceChanged`, `EngineUnreachable`. The
+    sources are changed in nothing.
     """
     before = [await observe_node(source) for source in sources]
     copy = _Copy(await _read_targets(targets), report, sum(facts.keys for facts in before))
@@ -325,7 +325,7 @@ async def _served_slots(client: Client) -> Slots:
 def _check(sources: Sequence[NodeFacts], copy: _Copy) -> None:
     """Nothing that can be known beforehand stands in the way. Raises `CopyFailed`."""
     if any(facts.role != "master" for facts in sources):
-        raise CopyFailed("a source is no master")
+        raise SourceChanged("a source is no master")
     if copy.is_to_cluster:
         if len(copy.owners) < 16384:
             raise CopyFailed(f"only {len(copy.owners)} slots have an owner among the targets")
@@ -340,7 +340,7 @@ async def _check_same(sources: Sequence[Client], before: Sequence[NodeFacts]) ->
     for source, seen in zip(sources, before, strict=True):
         now = await observe_node(source)
         if (now.raw["run_id"], now.role) != (seen.raw["run_id"], "master"):
-            raise CopyFailed(f"{NodeAddress(*address_of(source))} was restarted or replaced meanwhile")
+            raise SourceChanged(f"{NodeAddress(*address_of(source))} was restarted or replaced meanwhile")
 
 
 async def _pages(pair: _Pair) -> AsyncIterator[Sequence[Sequence[Key]]]:

@@ -70,4 +70,8 @@ class SlotMoveFailed(EngineError):
 
 
 class CopyFailed(EngineError):
-    """Not everything that was to be copied is there; the source has it all."""
+    """Not everything that was to be copied is there, and a second attempt would end the same."""
+
+
+class SourceChanged(EngineError):
+    """A node was restarted or replaced while it was copied."""
