@@ -98,12 +98,6 @@ class InvalidProductId(ServiceError):
     code, status = "DCS.4009", 400
 
 
-class InstanceTypeNotSupported(ServiceError):
-    """Instance type is not supported."""
-
-    code, status = "DCS.4007", 400
-
-
 class InvalidName(ServiceError):
     """Invalid DCS instance name. The name must be 4 to 64 characters in length. Only letters
     (case-insensitive), digits, underscores (_) ,and hyphens (-) are allowed.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, examples
-from cachestead.cli.order import shards_of
+from cachestead.cli.order import cache_mode_of, shards_of
 from cachestead.cli.printing import print_rows
 from cachestead.cli.session import open_client
 
@@ -27,7 +27,10 @@ COLUMNS = {
 
 @app.command("list", epilog=examples("cachestead flavor list --type ha --capacity 1"))
 def list_flavors(
-    mode: Annotated[str | None, typer.Option("--type", help="single, ha or cluster.", show_default=False)] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", help="single, ha, cluster, proxy or rw-split.", show_default=False),
+    ] = None,
     engine_version: Annotated[str | None, typer.Option(help="Redis version.", show_default=False)] = None,
     capacity: Annotated[float | None, typer.Option(help="Memory, in GB.", show_default=False)] = None,
     spec_code: Annotated[str | None, typer.Option(help="One flavor.", show_default=False)] = None,
@@ -37,7 +40,7 @@ def list_flavors(
 ) -> None:
     """List flavors."""
     filters = {
-        "cache_mode": mode,
+        "cache_mode": kind and cache_mode_of(kind),
         "engine_version": engine_version,
         "capacity": None if capacity is None else f"{capacity:g}",
         "spec_code": spec_code,

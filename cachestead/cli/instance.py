@@ -11,7 +11,7 @@ import typer
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait, Yes, examples
-from cachestead.cli.order import Order, build_body, choose_flavor, choose_zones
+from cachestead.cli.order import Order, build_body, cache_mode_of, choose_flavor, choose_zones, newest_version
 from cachestead.cli.password import AskPassword, NoPassword, Password, PasswordStdin, choose_password
 from cachestead.cli.printing import print_fields, print_json, print_rows, say
 from cachestead.cli.session import Instance, complete_instance, get_instance, open_client
@@ -40,13 +40,24 @@ Instances = Annotated[
         "cachestead instance create sessions --wait",
         "cachestead instance create cache --type single --capacity 1 --no-password",
         "cachestead instance create events --type cluster --shards 4",
+        "cachestead instance create views --type rw-split --replicas 3",
         'printf %s "$PASSWORD" | cachestead instance create orders --password-stdin -w',
     )
 )
 def create(
     name: Annotated[str, typer.Argument(help="Name; a batch is numbered after it.", show_default=False)],
-    mode: Annotated[str, typer.Option("--type", help="single, ha (master and standby) or cluster.")] = "ha",
-    engine_version: Annotated[str, typer.Option("--engine-version", help="Redis version.")] = "7.0",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            help="single, ha (master and standby), cluster (Redis Cluster), proxy (Proxy Cluster) or rw-split "
+            "(read/write splitting).",
+        ),
+    ] = "ha",
+    engine_version: Annotated[
+        str | None,
+        typer.Option("--engine-version", help="Redis version; the newest when absent.", show_default=False),
+    ] = None,
     capacity: Annotated[
         float | None, typer.Option(help="Memory, in GB; the smallest when absent.", show_default=False)
     ] = None,
@@ -56,7 +67,9 @@ def create(
     replicas: Annotated[
         int | None, typer.Option(min=0, help="Replicas beside each master; usually 1.", show_default=False)
     ] = None,
-    shards: Annotated[int | None, typer.Option(min=1, help="Shards of a cluster.", show_default=False)] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Shards of cluster or proxy.", show_default=False)
+    ] = None,
     zone: Annotated[
         list[str] | None, typer.Option("--zone", help="Zone; may be repeated.", show_default=False)
     ] = None,
@@ -87,10 +100,11 @@ def create(
     The password comes from --ask-password, --password-stdin or the variable CACHESTEAD_INSTANCE_PASSWORD. Without
     any of them one is made up and printed, once.
     """
+    mode = cache_mode_of(kind)
     order = Order(
         name=name,
         mode=mode,
-        engine_version=engine_version,
+        engine_version=engine_version or newest_version(mode),
         capacity=capacity,
         flavor=flavor,
         replicas=replicas,

@@ -13,6 +13,11 @@ from cachestead.cli.client import Json
 from cachestead.cli.connection import Connection
 from cachestead.cli.failures import CommandFailed
 
+_TYPES = {"rw-split": "ha_rw_split"}
+"""Types whose name on the command line is not the API's `cache_mode`, which is taken too."""
+CLUSTERED = ("cluster", "proxy")
+"""`cache_mode` of types with several shards."""
+_NEWEST = {"proxy": "6.0", "ha_rw_split": "6.0"}
 _ARM = frozenset({"aarch64", "arm64"})
 
 
@@ -36,6 +41,16 @@ class Order:
     tags: dict[str, str] = field(default_factory=dict)
     vpc_id: str | None = None
     subnet_id: str | None = None
+
+
+def cache_mode_of(kind: str) -> str:
+    """What the API calls a type."""
+    return _TYPES.get(kind, kind)
+
+
+def newest_version(mode: str) -> str:
+    """The newest Redis version that there are instances of a type with, by its `cache_mode`."""
+    return _NEWEST.get(mode, "7.0")
 
 
 def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
@@ -71,14 +86,14 @@ def choose_flavor(order: Order, flavors: Sequence[Json], machine: str) -> Json:
 
 
 def choose_zones(order: Order, flavor: Json, zones: Sequence[Json]) -> list[str]:
-    """The zones that were asked for, else those with room: one for a single node, all for a cluster, or two."""
+    """The zones that were asked for, else those with room: one for a single node, all for shards, or two."""
     if order.zones:
         return list(order.zones)
     free = [str(zone["code"]) for zone in zones if zone.get("resource_availability") != "false"]
     match flavor["cache_mode"]:
         case "single":
             return free[:1]
-        case "cluster":
+        case "cluster" | "proxy":
             return free[: flavor["replica_count"] * shards_of(flavor)]
         case _:
             return free[:2]

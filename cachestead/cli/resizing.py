@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cachestead.cli.client import Json
 from cachestead.cli.failures import CommandFailed
-from cachestead.cli.order import capacity_of, shards_of
+from cachestead.cli.order import CLUSTERED, capacity_of, shards_of
 
 
 class ChangeType(StrEnum):
@@ -138,7 +138,7 @@ def _fits(wish: Wish, instance: Json, flavor: Json) -> bool:
 
 def _leaving(wish: Wish, nodes: Sequence[Json]) -> list[Json]:
     """The newest replica of each shard, or the one that was named instead of its shard's."""
-    newest = {node["group_id"]: node for node in nodes if node["node_type"] != "master"}
+    newest = {node["group_id"]: node for node in nodes if node["node_type"] == "slave"}
     if wish.node:
         named = find_node(nodes, wish.node)
         newest[named["group_id"]] = named
@@ -162,6 +162,6 @@ def _describe(wish: Wish, instance: Json) -> str:
     if not wish.flavor:
         replicas = instance["replica_count"] - 1 if wish.replicas is None else wish.replicas
         parts.append(f"{replicas} replicas")
-        if instance["cache_mode"] == "cluster":
+        if instance["cache_mode"] in CLUSTERED:
             parts.append(f"{wish.shards or instance['sharding_count']} shards")
     return ", ".join(parts)

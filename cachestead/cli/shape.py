@@ -9,6 +9,7 @@ import typer
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait
+from cachestead.cli.order import CLUSTERED
 from cachestead.cli.printing import print_rows, say
 from cachestead.cli.resizing import Wish, build_resize, check_wish, choose_new_flavor, find_node, flavor_filters
 from cachestead.cli.session import Instance, get_instance, open_client
@@ -89,7 +90,7 @@ def swap(
     instance: Instance,
     node: Annotated[
         str | None,
-        typer.Option(help="Replica of a cluster to promote, by id or address.", show_default=False),
+        typer.Option(help="Replica of a shard to promote, by id or address.", show_default=False),
     ] = None,
     timeout: Timeout = 60,
     data_dir: DataDir = None,
@@ -97,19 +98,21 @@ def swap(
 ) -> None:
     """Let a replica be master. No acknowledged write is lost, and writes wait for a moment.
 
-    A master/standby instance chooses by priority; of a cluster the replica is named. It is done when the command
-    ends.
+    Where there is one shard the priorities choose; of a cluster or Proxy Cluster the replica is named. It is done
+    when the command ends.
     """
     with open_client(data_dir, config) as client:
         found = client.show_instance(get_instance(client, instance)["instance_id"])
-        if found["cache_mode"] != "cluster":
+        if found["cache_mode"] not in CLUSTERED:
             if node:
-                raise CommandFailed("--node is for a cluster; elsewhere the priorities of the replicas choose.")
+                raise CommandFailed(
+                    "--node is for several shards; elsewhere the priorities of the replicas choose."
+                )
             client.change_master_standby(found["instance_id"])
             return
         if not node:
             raise CommandFailed(
-                "Of a cluster, name the replica to promote: --node.",
+                "Of several shards, name the replica to promote: --node.",
                 advice=f"`cachestead instance nodes {instance}` shows all.",
             )
         chosen = find_node(client.show_nodes_information(found["instance_id"]), node)
@@ -120,7 +123,7 @@ def swap(
 def nodes(
     instance: Instance, output: OutputFormat = Output.TABLE, data_dir: DataDir = None, config: Config = None
 ) -> None:
-    """List an instance's nodes, shard by shard; none while it is being created."""
+    """List an instance's nodes, shard by shard, then its proxies; none while it is being created."""
     with open_client(data_dir, config) as client:
         found = client.show_nodes_information(get_instance(client, instance)["instance_id"])
     print_rows(found, NODE_COLUMNS, output)

@@ -10,7 +10,7 @@ and a rule never names a command that the engine does not know (it would not sta
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cachestead.domain.instances import Mode
@@ -169,19 +169,15 @@ def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
     if users.mode is Mode.CLUSTER and engine.has_atomic_slot_migration:
         # The replicas' secret opens CLUSTER SYNCSLOTS there, with which slots can be taken away.
         refused |= {_WATCHED}
-    return _all_but(refused, engine, _taken_from(users))
+    return _all_but(refused, users, engine)
 
 
-def _taken_from(users: NodeUsers) -> list[str]:
-    return ["-@write"] if users.read_only else []
-
-
-def _all_but(refused: Iterable[str], engine: Engine, categories: Sequence[str] = ()) -> list[str]:
+def _all_but(refused: Iterable[str], users: NodeUsers, engine: Engine) -> list[str]:
     known = sorted(name for name in refused if _knows(engine, name))
     takes = _taken_away(known) if engine.has_subcommand_rules else _taken_away_on_6(known)
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
     publishing = ["-publish", _publish_selector()] if engine.has_subcommand_rules else []
-    return ["~*", *channels, "+@all", *categories, *takes, *publishing]
+    return ["~*", *channels, "+@all", *(["-@write"] if users.read_only else []), *takes, *publishing]
 
 
 def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
@@ -200,8 +196,7 @@ def _client_rules(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]
     refused = _without_repetition({*_ALWAYS.split(), *_NOT_FOR_PROXIES.split()})
     # Whoever comes here has gone around the proxies.
     nobody = (TENANT, ["off", "resetpass", "-@all"])
-    proxied = _all_but(refused, engine, _taken_from(users))
-    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *proxied])]
+    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *_all_but(refused, users, engine)])]
 
 
 def _replica_rules(users: NodeUsers, engine: Engine) -> list[str]:

@@ -20,7 +20,7 @@ from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import DEFAULT_PORT
 from cachestead.domain.proxies import free_ordinals, plan_proxies, proxy_count
 from cachestead.domain.resizing import Kind, ResizePlan, ResizeWish, memory_meanwhile, plan_resize
-from cachestead.domain.sizes import Bytes, MiB, capacity_text
+from cachestead.domain.sizes import Bytes, capacity_text
 from cachestead.engine.copying import databases_in_use
 from cachestead.engine.errors import EngineError
 from cachestead.engine.info import NodeFacts, observe_node

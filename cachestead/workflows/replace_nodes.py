@@ -1,9 +1,9 @@
 """Give an instance other nodes, of another type, with the same data and at the same address.
 
-Before: the record is EXTENDING, with nodes and proxies of both types. After: the instance is of the new type and has
-the new ones only. Tenants could read all the time but not write while the data was copied; connections are lost when
-the address moves. If it fails: the old nodes serve as before, with all that was acknowledged. Where the new ones
-served already, that is copied back.
+Before: the record is EXTENDING, with nodes and proxies of both types. After: the instance is of the new type and
+has the new ones only. Tenants could read all the time, but not write while the data was copied; connections are
+lost when the address moves. If it fails: the old nodes serve as before, with all that was acknowledged. Where the
+new ones served already, that is copied back.
 """
 
 from __future__ import annotations

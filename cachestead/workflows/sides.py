@@ -1,8 +1,9 @@
 """Both sides of a change of type: the instance as it was, and as it will be.
 
 Each side is a whole `Instance`, so everything that is done to instances can be done to it. One of them serves at
-any moment: it has the instance's address, its nodes are active on record, and tenants may write there. On the other
-one nobody but us writes. `transfer` brings all data over while nobody writes at all; `hand_over` moves the address.
+any moment: it has the instance's address, its nodes are active on record, and tenants may write there. On the
+other one nobody but us writes. `transfer` brings all data over while nobody writes at all; `hand_over` moves the
+address.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _in_service(side: Instance) -> Instance:
 
 
 async def has_moved(ctx: StepContext) -> bool:
-    """Whether the new nodes serve, by the record as it is now: then they, and nobody else, have what tenants wrote."""
+    """Whether the new nodes serve, by the record as it is now: then only they have what tenants wrote."""
     async with ctx.machinery.database.reading() as tx:
         now = await store.find_any_instance(tx, ctx.instance.id)
     return now is not None and any(node.active for node in now.nodes if node.id in ctx.job.params["joining"])

@@ -93,10 +93,7 @@ ORDERS = [
     pytest.param({"engine_version": None}, "DCS.4008", "engine_version", id="version is null"),
     pytest.param({"engine_version": {}}, "DCS.4008", "engine_version", id="version is an object"),
     pytest.param(
-        {"spec_code": PROXY, "capacity": 4, "engine_version": "6.0"},
-        "DCS.4007",
-        "spec_code",
-        id="type not available yet",
+        {"spec_code": PROXY, "capacity": 4, "engine_version": "7.0"}, "DCS.4008", "engine_version", id="type older"
     ),
     pytest.param({"capacity": 0.3}, "DCS.4012", "capacity", id="no such capacity"),
     pytest.param({"capacity": 1}, "DCS.4012", "capacity", id="capacity of another flavor"),

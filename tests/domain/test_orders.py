@@ -31,6 +31,7 @@ NETWORK = Network("vpc", "vpc-default", "subnet", "subnet-default", "group", "de
 ZONES = ("az1", "az2", "az3")
 SINGLE, HA, WIDE = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128", "redis.ha.xu1.large.r5.1"
 CLUSTER = "redis.cluster.xu1.large.r2.4"
+PROXY, SPLIT = "redis.proxy.xu1.large.4", "redis.ha.xu1.large.p2.1"
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
 POLICY = {
     "backup_type": "auto",
@@ -110,10 +111,10 @@ def test_a_good_order_can_be_had(fields: dict[str, Any]):
         pytest.param({"spec_code": "redis.single"}, errors.InvalidSpecCode, "spec_code", id="no such flavor"),
         pytest.param({"spec_code": ""}, errors.InvalidSpecCode, "spec_code", id="empty flavor"),
         pytest.param(
-            {"spec_code": "redis.proxy.xu1.large.4", "capacity_gb": 4, "engine_version": "6.0"},
-            errors.InstanceTypeNotSupported,
-            "spec_code",
-            id="type not available yet",
+            {"spec_code": PROXY, "capacity_gb": 4},
+            errors.EngineVersionNotSupported,
+            "engine_version",
+            id="type older",
         ),
         pytest.param(
             {"spec_param": {"replica_count": 2}},

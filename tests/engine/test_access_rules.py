@@ -132,6 +132,66 @@ async def test_tenant_of_an_instance_without_sentinels_may_read_its_configuratio
     assert "config|get" not in refused_commands("7.0", mode)
 
 
+BEHIND_PROXIES = [Mode.PROXY, Mode.HA_RW_SPLIT]
+DONE_BY_PROXIES = (
+    "PING", "SET a 1", "GET a", "READONLY", "CLIENT ID", "CLIENT SETNAME x", "CLIENT NO-EVICT on",
+    "CLIENT UNBLOCK 1", "CLIENT KILL TYPE pubsub", "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER NODES",
+    "CLUSTER INFO", "CLUSTER MYID", "INFO replication", "SLOWLOG GET", "SCRIPT LOAD x", "PUBLISH news hello",
+)  # fmt: skip
+NOT_IN_SCRIPTS = (
+    "CONFIG GET masterauth", "ACL LIST", "LATENCY RESET", "SWAPDB 0 1", "CLIENT PAUSE 1", *REFUSED[:12]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", BEHIND_PROXIES)
+async def test_nobody_goes_around_the_proxies(machine: Machine, mode: Mode):
+    machine.users = users_of("6.0", mode, proxy_secret="proxy-s3cret")
+    admin = await machine.start(11)
+    for _ in range(2):
+        for password in ("tenant-Passw0rd", None):
+            with pytest.raises((AuthenticationError, ResponseError)):
+                await machine.tenant(machine.node(11).address, password=password).execute_command("PING")
+        await set_users(admin, machine.users, machine.engine)
+
+
+@pytest.mark.parametrize("mode", BEHIND_PROXIES)
+async def test_a_proxy_may_do_its_work_and_what_tenants_run_through_it_may_not_reach_further(
+    machine: Machine, mode: Mode
+):
+    machine.users = users_of("6.0", mode, proxy_secret="proxy-s3cret")
+    admin = await machine.start(11)
+    for command in DONE_BY_PROXIES:
+        answer = await admin.execute_command("ACL DRYRUN", "cachestead-proxy", *command.split())
+        assert answer == "OK", command
+    for command in (*NOT_IN_SCRIPTS, "PUBLISH __sentinel__:hello x"):
+        try:
+            answer = await admin.execute_command("ACL DRYRUN", "cachestead-proxy", *command.split())
+        except ResponseError as error:
+            assert "not found" in str(error), command  # noqa: PT017 - this engine has no such command
+            continue
+        assert "no permissions" in str(answer).lower() or "no access" in str(answer).lower(), command
+
+
+@pytest.mark.parametrize("version", ["4.0", "5.0", "6.0"])
+@pytest.mark.parametrize("mode", BEHIND_PROXIES)
+def test_clients_of_proxies_may_name_themselves_and_look_at_sessions(version: str, mode: Mode):
+    refused = refused_commands(version, mode)
+    for allowed in ("list", "kill", "getname", "setname", "setinfo", "id", "no-evict"):
+        assert f"client|{allowed}" not in refused
+    assert "client" not in refused
+    assert ("client|pause" in refused) == (mode is Mode.PROXY)
+    assert {"swapdb", "wait", "migrate", "replicaof", "config|set"} <= refused
+    assert "config|get" not in refused
+
+
+def test_the_tables_of_read_write_splitting_are_the_reference_s():
+    assert {"bzpopmin", "zpopmax", "readonly", "readwrite"} <= refused_commands("4.0", Mode.HA_RW_SPLIT)
+    assert {"zpopmax"}.isdisjoint(refused_commands("5.0", Mode.HA_RW_SPLIT))
+    newest = refused_commands("6.0", Mode.HA_RW_SPLIT)
+    assert {"client|tracking", "client|caching", "acl", "reset", "failover"} <= newest
+    assert {"readonly", "readwrite", "latency", "move", "acl|setuser"}.isdisjoint(newest)
+
+
 async def test_tenant_password_changes_on_a_running_node(machine: Machine):
     admin = await machine.start(11)
     changed = replace(machine.users, tenant_password="another-Passw0rd")
@@ -161,8 +221,10 @@ async def test_read_only_refuses_writes_and_answers_reads(machine: Machine):
 
 
 def test_no_password_is_written_in_clear(engine: Engine):
-    text = "\n".join(user_lines(users_of("7.0", Mode.HA), engine))
-    assert not any(secret in text for secret in (ADMIN_SECRET, REPLICA_SECRET, "tenant-Passw0rd"))
+    for mode in Mode:
+        text = "\n".join(user_lines(users_of("7.0", mode, proxy_secret="proxy-s3cret"), engine))
+        secrets = (ADMIN_SECRET, REPLICA_SECRET, "tenant-Passw0rd", "proxy-s3cret")
+        assert not any(secret in text for secret in secrets)
 
 
 def test_redis_6_gets_containers_taken_and_the_rest_given_back():

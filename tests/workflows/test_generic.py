@@ -18,7 +18,7 @@ import pytest_asyncio
 import redis.asyncio as redis
 from dbos import DBOS
 from installation import HA, PASSWORD, free_port
-from real_engines import kill_all_under, pids_under
+from real_engines import eventually, kill_all_under, pids_under
 from sqlalchemy import select
 
 from cachestead import bootstrap
@@ -407,7 +407,7 @@ async def assert_only_the_failure_is_left(
         await world.assert_nothing_is_left_of(one)
         return
     if after.state is State.ERROR:
-        await world.application.health.run_pass()
+        await eventually(lambda: healed(world, one))
     after = await world.serves(one)
     assert before is not None
     untold = {
@@ -418,6 +418,12 @@ async def assert_only_the_failure_is_left(
     assert replace(after, **untold, nodes=before.nodes, proxies=before.proxies) == before
     assert {proxy.id for proxy in after.proxies} == {proxy.id for proxy in before.proxies}
     assert _kept_of(after) == _kept_of(before)
+
+
+async def healed(world: World, one: str) -> bool:
+    """A cluster whose nodes all came back needs a moment to agree."""
+    await world.application.health.run_pass()
+    return (await world.instance(one)).state is State.RUNNING
 
 
 def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
