@@ -214,7 +214,8 @@ async def let_in(ctx: StepContext, side: Instance) -> None:
         await until(lambda: _not_bound(ctx, side), FREE_SECONDS, FailoverFailed)
     await ensure_proxies(machinery, side)
     if side.mode.is_watched:
-        await ensure_standby(ctx, side)
+        async with machinery.sentinels.hurried():
+            await ensure_standby(ctx, side)
     await wait_serving(machinery, side, SERVE_SECONDS)
     await save_roles(machinery, ctx.instance, await with_roles_now(machinery, side))
 
