@@ -28,7 +28,8 @@ from huaweicloudsdkdcs.v2 import DcsClient
 PASSWORD = "Passw0rd!x"
 SINGLE, HA = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128"
 HA_3, CLUSTER = "redis.ha.xu1.large.r3.1", "redis.cluster.xu1.large.r2.4"
-"""Ordered with a capacity of 1 and 4 GB; the cluster has three shards of two nodes."""
+PROXY, SPLIT = "redis.proxy.xu1.large.4", "redis.ha.xu1.large.p2.1"
+"""Ordered with a capacity of 1 and 4 GB; cluster and Proxy Cluster have three shards of two nodes."""
 PATIENCE = 30.0
 
 Found = TypeVar("Found")
@@ -199,10 +200,11 @@ class Installation:
     def order(self, name: str = "test-instance", flavor: str = SINGLE, **fields: Any) -> dict[str, Any]:
         """A body for create_instance that is right, but for what is named."""
         zones = ["local-1a", "local-1b"] if ".ha." in flavor else ["local-1a"]
+        behind_proxies = ".proxy." in flavor or ".large.p" in flavor
         return {
             "name": name,
             "engine": "Redis",
-            "engine_version": "7.0",
+            "engine_version": "6.0" if behind_proxies else "7.0",
             "capacity": 0.125,
             "spec_code": flavor,
             "az_codes": zones,

@@ -207,7 +207,7 @@ def test_a_new_password_is_in_force_on_every_node_although_the_service_is_killed
     "moment",
     [
         ANSWERED,
-        *("unwatch_instance", "move_nodes", "save_port", "await_replication", "open_endpoint", "watch_instance"),
+        *("look_away", "move_nodes", "save_port", "await_replication", "open_endpoint", "watch_instance"),
         "verify",
     ],
 )

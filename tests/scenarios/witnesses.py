@@ -22,15 +22,16 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 from redis.retry import Retry
-from sqlalchemy import Connection, create_engine, make_url, select
+from sqlalchemy import Connection, create_engine, make_url, select, union_all
 
-from cachestead.domain.instances import State
+from cachestead.domain.instances import Mode, State
+from cachestead.domain.orders import DEFAULT_PORT
 from cachestead.domain.slots import even_slots, key_in
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.cluster import ClusterView, disagreement, read_view
 from cachestead.identity.secrets import Vault
 from cachestead.settings import FailoverSettings
-from cachestead.store.tables import addresses, facts, instances, nodes
+from cachestead.store.tables import addresses, facts, instances, nodes, proxies
 
 COUNTER = "counter"
 BOUND = 20.0
@@ -167,7 +168,7 @@ class NodeSeen:
 
 def agreed(installation: Installation, instance: dict[str, Any]) -> list[NodeSeen]:
     """The instance's nodes, masters first: RUNNING, each replica in step with its master, by every witness' word."""
-    instance_id, port = instance["instance_id"], instance["port"]
+    instance_id = instance["instance_id"]
     shown = installation.show(instance_id)
     assert shown is not None
     assert shown["status"] == "RUNNING"
@@ -179,13 +180,18 @@ def agreed(installation: Installation, instance: dict[str, Any]) -> list[NodeSee
         for one in members
     ]
     assert {one["status"] for members in groups.values() for one in members} == {"Active"}, groups
-    for node in nodes:
-        master = next(one for one in nodes if (one.group, one.role) == (node.group, "master"))
-        _assert_says_so(node, master, port)
-    if shown["cache_mode"] == "ha":
+    mode = Mode(shown["cache_mode"])
+    with contextlib.ExitStack() as open_clients:
+        clients = [open_clients.enter_context(admin_of(installation, instance, node.address)) for node in nodes]
+        for node, client in zip(nodes, clients, strict=True):
+            master = next(one for one in nodes if (one.group, one.role) == (node.group, "master"))
+            _assert_says_so(node, client, master)
+        if mode.is_clustered:
+            _assert_one_cluster([_view_of(client) for client in clients], nodes)
+    if mode.is_watched:
         assert sentinel_views(installation, instance_id) == {(nodes[0].address, len(nodes) - 1, 2)}
-    if shown["cache_mode"] == "cluster":
-        _assert_one_cluster([view_of(node.address, port) for node in nodes], nodes)
+    for proxy in proxies_of(installation, instance_id):
+        _assert_serves(installation, instance, proxy)
     return sorted(nodes, key=lambda node: node.role != "master")
 
 
@@ -197,9 +203,22 @@ def groups_of(installation: Installation, instance_id: str) -> dict[str, list[di
     return {one["group_name"]: one["replication_list"] for one in answer.json()["group_list"]}
 
 
-def _assert_says_so(node: NodeSeen, master: NodeSeen, port: int) -> None:
-    with client_of({"ip": node.address, "port": port}, socket_timeout=1) as client:
-        facts = client.info("replication")
+def proxies_of(installation: Installation, instance_id: str) -> list[dict[str, Any]]:
+    """The instance's proxies, as the API has them."""
+    with installation.http() as api:
+        listed = api.get(f"/instances/{instance_id}/logical-nodes").json()["nodes"]
+    return [one for one in listed if one["node_role"] == "redis-proxy"]
+
+
+def _assert_serves(installation: Installation, instance: dict[str, Any], proxy: dict[str, Any]) -> None:
+    assert proxy["status"] == "Active", proxy
+    assert proxy["node_ip"] in installation.node_pids(instance["instance_id"])
+    with admin_of(installation, instance, proxy["node_ip"]) as client:
+        assert client.execute_command("PROXY", "STATE") == "ok"
+
+
+def _assert_says_so(node: NodeSeen, client: redis.Redis, master: NodeSeen) -> None:
+    facts = client.info("replication")
     assert facts["role"] == node.role, f"{node.address} is {facts['role']}"
     if node.role == "slave":
         assert facts["master_host"] == master.address
@@ -232,13 +251,20 @@ def admin_of(installation: Installation, instance: dict[str, Any], address: str)
     with reading(installation) as connection:
         sealed = connection.scalar(select(instances.c.secrets).where(instances.c.id == instance["instance_id"]))
     secret = Vault.at(installation.folder).open(sealed)["admin"]
-    return redis.Redis(address, instance["port"], username=ADMIN, password=secret, decode_responses=True)
+    # Behind proxies nodes keep their port whatever the instance's is.
+    port = DEFAULT_PORT if Mode(instance["cache_mode"]).has_proxies else instance["port"]
+    login = {"username": ADMIN, "password": secret, "protocol": 2}
+    return redis.Redis(address, port, decode_responses=True, socket_timeout=2, **login)
 
 
-def view_of(address: str, port: int) -> ClusterView:
+def view_of(installation: Installation, instance: dict[str, Any], address: str) -> ClusterView:
     """The cluster as the node there sees it."""
-    with client_of({"ip": address, "port": port}, socket_timeout=1) as client:
-        return read_view(*(client.execute_command("CLUSTER", what) for what in ("NODES", "INFO")))
+    with admin_of(installation, instance, address) as client:
+        return _view_of(client)
+
+
+def _view_of(client: redis.Redis) -> ClusterView:
+    return read_view(*(client.execute_command("CLUSTER", what) for what in ("NODES", "INFO")))
 
 
 def _assert_one_cluster(views: list[ClusterView], nodes: list[NodeSeen]) -> None:
@@ -292,7 +318,7 @@ class Records:
     """What the service has written down."""
 
     nodes: dict[str, str]
-    """Addresses of nodes by id."""
+    """Addresses of nodes and proxies by id."""
     owners: dict[str, set[str]]
     """Reserved addresses by owner."""
     living: dict[str, str]
@@ -307,8 +333,9 @@ def read_records(installation: Installation) -> Records:
         for address, owner in connection.execute(select(addresses.c.address, addresses.c.owner)):
             owners.setdefault(owner, set()).add(address)
         living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
+        processes = union_all(*(select(one.c.id, one.c.address) for one in (nodes, proxies)))
         return Records(
-            dict(row for row in connection.execute(select(nodes.c.id, nodes.c.address))),
+            dict(row for row in connection.execute(processes)),
             owners,
             dict(row for row in connection.execute(living)),
         )

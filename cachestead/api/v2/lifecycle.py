@@ -26,6 +26,7 @@ from cachestead.api.schemas.lifecycle import (
 )
 from cachestead.api.schemas.shards import DeletableReplicasOut
 from cachestead.api.services import Use
+from cachestead.domain.instances import Mode
 from cachestead.domain.rules import check_instance_ids
 from cachestead.domain.shards import deletable_replicas
 from cachestead.identity.callers import Caller
@@ -181,7 +182,7 @@ async def validate_deletable_replica(
     """Tell which replicas of a cluster may be deleted: one of each shard, in one zone where that is possible."""
     async with service.database.reading() as tx:
         instance = await store.get_instance(tx, caller.project, instance_id)
-    if not instance.mode.is_clustered:
+    if instance.mode is not Mode.CLUSTER:
         raise errors.InvalidValue("instance_id: only native clusters are supported", name="instance_id")
     zone_ids = {zone.code: zone.id for zone in service.zones}
     return DeletableReplicasOut.of(deletable_replicas(instance), zone_ids)

@@ -1,0 +1,212 @@
+"""What is done with a request that is not the usual one: checked as an engine would, then handed to who answers it.
+
+Commands that the proxy answers, spreads or guards register here by name: `@immediate` ones answer at once, or later
+through their entry; `@alone` ones are coroutines that have the client's connection for themselves. All others are
+passed on by their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cachestead.proxy.batches import Batch, Entry, put
+from cachestead.proxy.commands import Command
+from cachestead.proxy.framing import Frame, arguments, pack
+from cachestead.proxy.replies import error, unknown_command, unknown_subcommand, wrong_arity
+
+if TYPE_CHECKING:
+    from cachestead.proxy.session import ClientBatch, Session
+
+NO_LOGIN = error("NOAUTH Authentication required.")
+BEFORE_LOGIN = frozenset({"auth", "hello", "quit", "reset"})
+FOR_CONTROL = frozenset(
+    {"auth", "client", "config", "echo", "hello", "info", "latency", "ping", "proxy", "quit", "slowlog"}
+)
+"""What may be called at the proxy's own address."""
+WHILE_LISTENING = frozenset(
+    {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset"}
+)
+
+
+class Closing(Exception):
+    """The connection ends after this last reply."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request, taken apart."""
+
+    session: Session
+    batch: Batch | None
+    index: int
+    command: Command
+    words: list[bytes]
+    raw: bytes
+
+    @classmethod
+    def of(cls, session: Session, frame: Frame, batch: Batch | None = None, index: int = 0) -> Call:
+        """The call a frame makes; of a command that is known to be there."""
+        words = arguments(frame[0])
+        command = session.proxy.vocabulary.find(words)
+        assert command is not None
+        raw = frame[0]
+        if command.renamed:
+            raw = pack(command.name.partition("|")[0].encode(), *words[1:])
+        return cls(session, batch, index, command, words, raw)
+
+    @property
+    def entry(self) -> Entry:
+        """The same, on its way as it is."""
+        assert self.batch is not None
+        return self.batch, self.index, self.command, self.raw
+
+    @property
+    def protocol(self) -> int:
+        """The protocol the client speaks."""
+        return self.session.style.protocol
+
+    def option(self, place: int) -> str:
+        """An argument as a keyword, empty where there is none."""
+        return self.words[place].decode(errors="replace").upper() if place < len(self.words) else ""
+
+    async def run(self) -> bytes:
+        """The reply of a call that has the connection for itself."""
+        if (refusal := refuse(self)) is not None:
+            return refusal
+        handler = ALONE.get(self.command.name) or ALONE.get(self.words[0].decode(errors="replace").lower())
+        return await (handler or BLOCKING)(self)
+
+
+Immediate = Callable[[Call], bytes | None]
+Alone = Callable[[Call], Awaitable[bytes]]
+IMMEDIATE: dict[str, Immediate] = {}
+ALONE: dict[str, Alone] = {}
+
+
+def immediate(*names: str) -> Callable[[Immediate], Immediate]:
+    """Registers who answers these commands at once (bytes) or through the call's entry (None)."""
+
+    def register(handler: Immediate) -> Immediate:
+        IMMEDIATE.update(dict.fromkeys(names, handler))
+        return handler
+
+    return register
+
+
+def alone(*names: str) -> Callable[[Alone], Alone]:
+    """Registers who answers these commands with the connection to themselves."""
+
+    def register(handler: Alone) -> Alone:
+        ALONE.update(dict.fromkeys(names, handler))
+        return handler
+
+    return register
+
+
+async def _blocking(call: Call) -> bytes:
+    from cachestead.proxy.blocking import run_blocking  # noqa: PLC0415 - it needs what is defined above
+
+    return await run_blocking(call)
+
+
+BLOCKING: Alone = _blocking
+
+
+def run_alone(session: Session, frame: Frame) -> bool:
+    """Whether the request has to have the connection for itself."""
+    command = session.proxy.vocabulary.get(frame[1])
+    if command is None or not frame[0]:
+        return False
+    if session.transaction is not None and session.transaction.is_open:
+        return command.name in _ENDS_TRANSACTION
+    return command.name in ALONE or command.blocks
+
+
+_ENDS_TRANSACTION = frozenset({"exec", "discard", "reset"})
+
+
+def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bool:
+    """Answer a request or send it on its way; False if it has to wait for its turn."""
+    raw, name, _, _ = frame
+    if not raw:
+        session.end_after()
+        put((batch, index, _UNKNOWN, raw), error(f"ERR {name.decode()}"))
+        return True
+    if session.is_closing:
+        put((batch, index, _UNKNOWN, raw), b"")
+        return True
+    command = session.proxy.vocabulary.get(name)
+    if command is None:
+        _refused(session)
+        put((batch, index, _UNKNOWN, raw), unknown_command(arguments(raw)))
+        return True
+    if run_alone(session, frame):
+        return False
+    call = Call.of(session, frame, batch, index)
+    call.command.calls += 1
+    reply = refuse(call)
+    if reply is None:
+        reply = _answered(call)
+    else:
+        _refused(session)
+    if reply is not None:
+        put(call.entry, reply)
+    return True
+
+
+def _answered(call: Call) -> bytes | None:
+    session = call.session
+    if session.transaction is not None and session.transaction.is_open:
+        return session.transaction.queue(call)
+    handler = IMMEDIATE.get(call.command.name) or IMMEDIATE.get(call.command.name.partition("|")[0])
+    if handler is not None:
+        return handler(call)
+    return pass_on(call)
+
+
+def pass_on(call: Call) -> bytes | None:
+    """To the shard of the call's keys, all of which have to be there; to any where there are none."""
+    router = call.session.router
+    slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
+    if isinstance(slot, tuple):
+        return not_same_slot(*slot)
+    router.send(call.entry, call.session.style, call.words)
+    return None
+
+
+def not_same_slot(first: bytes, second: bytes) -> bytes:
+    """What is said of keys that only different shards could serve (service limits, 13.3)."""
+    shown = [key.decode(errors="surrogateescape") for key in (first, second)]
+    return error(f"ERR '{shown[0]}' and '{shown[1]}' not in the same slot")
+
+
+def refuse(call: Call) -> bytes | None:
+    """Why the call is not done, in the order an engine looks; None if it is."""
+    session, command, words = call.session, call.command, call.words
+    if command.subcommands and len(words) > 1:
+        return unknown_subcommand(words)
+    if not command.takes(len(words)):
+        return wrong_arity(command.name)
+    if not session.is_authenticated and command.name not in BEFORE_LOGIN:
+        return NO_LOGIN
+    if session.is_admin:
+        return None if command.name.partition("|")[0] in FOR_CONTROL else unknown_command(words)
+    if session.proxy.vocabulary.refuses(command):
+        return unknown_command(words)
+    if session.subscriptions is not None and call.protocol == 2 and command.name not in WHILE_LISTENING:
+        return error(
+            f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+            "allowed in this context"
+        )
+    return None
+
+
+def _refused(session: Session) -> None:
+    """A transaction that was told an error while it was put together will not be done."""
+    if session.transaction is not None:
+        session.transaction.spoil()
+
+
+_UNKNOWN = Command("unknown")

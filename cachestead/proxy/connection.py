@@ -1,0 +1,308 @@
+"""Commands about the connection itself: who the client is, what it speaks, which clients there are."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from typing import TYPE_CHECKING
+
+from cachestead.proxy.backends import Style
+from cachestead.proxy.calls import Call, alone, immediate
+from cachestead.proxy.configuration import ADMIN_USER
+from cachestead.proxy.replies import (
+    OK,
+    PONG,
+    array,
+    bulk,
+    encode,
+    error,
+    integer,
+    unknown_subcommand,
+    verbatim,
+)
+
+if TYPE_CHECKING:
+    from cachestead.proxy.session import Session
+
+TENANT = "default"
+WRONG_PASSWORD = error("WRONGPASS invalid username-password pair or user is disabled.")
+NO_PASSWORD = error(
+    "ERR AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?"
+)
+NOT_A_NUMBER = error("ERR value is not an integer or out of range")
+BAD_NAME = error("ERR Client names cannot contain spaces, newlines or special characters.")
+TYPES = ("normal", "master", "replica", "slave", "pubsub")
+
+
+@immediate("ping")
+def ping(call: Call) -> bytes:
+    """PONG, or what was sent; a listening client of RESP2 gets a message."""
+    if call.session.subscriptions is not None and call.protocol == 2:
+        return array([bulk(b"pong"), bulk(call.words[1] if len(call.words) > 1 else b"")])
+    return bulk(call.words[1]) if len(call.words) > 1 else PONG
+
+
+@immediate("echo")
+def echo(call: Call) -> bytes:
+    """What was sent."""
+    return bulk(call.words[1])
+
+
+@immediate("quit")
+def quit_(call: Call) -> bytes:
+    """The last reply."""
+    call.session.end_after()
+    return OK
+
+
+@alone("auth")
+async def auth(call: Call) -> bytes:
+    """Log in: `AUTH password` as `default`, or with a user's name."""
+    if len(call.words) > 3:
+        return error("ERR syntax error")
+    if len(call.words) == 2:
+        if call.session.proxy.configuration.password_hash is None and not call.session.is_admin:
+            return NO_PASSWORD
+        return OK if _log_in(call.session, TENANT, call.words[1]) else WRONG_PASSWORD
+    user = call.words[1].decode(errors="replace")
+    return OK if _log_in(call.session, user, call.words[2]) else WRONG_PASSWORD
+
+
+def _log_in(session: Session, user: str, password: bytes) -> bool:
+    configuration = session.proxy.configuration
+    wanted = configuration.admin_hash if session.is_admin else configuration.password_hash
+    given = hashlib.sha256(password).hexdigest()
+    is_right = wanted is None or hmac.compare_digest(given, wanted)
+    if not is_right or user != (ADMIN_USER if session.is_admin else TENANT):
+        session.proxy.statistics.failed_logins += 1
+        return False
+    session.user = user
+    session.accept()
+    return True
+
+
+@alone("hello")
+async def hello(call: Call) -> bytes:
+    """Choose the protocol, log in and give a name, all in one."""
+    session, words = call.session, call.words
+    protocol = session.style.protocol
+    if len(words) > 1:
+        if not words[1].lstrip(b"-").isdigit():
+            return error("ERR Protocol version is not an integer or out of range")
+        protocol = int(words[1])
+        if protocol not in (2, 3):
+            return error("NOPROTO unsupported protocol version")
+    name, place = None, 2
+    while place < len(words):
+        option = call.option(place)
+        if option == "AUTH" and place + 2 < len(words):
+            if not _log_in(session, words[place + 1].decode(errors="replace"), words[place + 2]):
+                return WRONG_PASSWORD
+            place += 3
+        elif option == "SETNAME" and place + 1 < len(words):
+            name = words[place + 1]
+            if not _is_name(name):
+                return BAD_NAME
+            place += 2
+        else:
+            return error(f"ERR Syntax error in HELLO option '{words[place].decode(errors='replace')}'")
+    if not session.is_authenticated:
+        return error(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+            "the same time"
+        )
+    if name is not None:
+        session.name = name.decode(errors="surrogateescape")
+    session.style = session.style._replace(protocol=protocol)
+    session.settle()
+    facts = {
+        "server": "redis",
+        "version": session.router.facts.get("redis_version", "7.0.0"),
+        "proto": protocol,
+        "id": session.id,
+        "mode": "standalone",
+        "role": "master",
+        "modules": [],
+    }
+    return encode(facts, protocol)
+
+
+@alone("select")
+async def select(call: Call) -> bytes:
+    """Choose a database, where there are several."""
+    if not call.words[1].lstrip(b"-").isdigit():
+        return NOT_A_NUMBER
+    number = int(call.words[1])
+    if not 0 <= number < call.session.proxy.configuration.databases:
+        return error("ERR DB index is out of range")
+    call.session.style = call.session.style._replace(database=number)
+    call.session.settle()
+    return OK
+
+
+@alone("reset")
+async def reset(call: Call) -> bytes:
+    """As if the client had just come."""
+    session = call.session
+    if session.transaction is not None:
+        session.transaction.close()
+    if session.subscriptions is not None:
+        session.subscriptions.close()
+    session.transaction = session.subscriptions = None
+    session.style, session.name, session.no_evict = Style(), "", False
+    session.is_authenticated = False
+    session.proxy.greet(session)
+    return b"+RESET\r\n"
+
+
+@immediate("client")
+def client(call: Call) -> bytes:
+    """The subcommands about clients that a proxy can answer for itself."""
+    session, words, subcommand = call.session, call.words, call.option(1)
+    match subcommand:
+        case "ID":
+            return integer(session.id)
+        case "GETNAME":
+            return encode(session.name or None, call.protocol) if session.name else _null(call)
+        case "SETNAME":
+            if not _is_name(words[2]):
+                return BAD_NAME
+            session.name = words[2].decode(errors="surrogateescape")
+            return OK
+        case "SETINFO":
+            return _set_info(call)
+        case "NO-EVICT" | "NO-TOUCH":
+            if call.option(2) not in ("ON", "OFF"):
+                return error("ERR syntax error")
+            return OK
+        case "INFO":
+            return verbatim(describe(session) + "\n", call.protocol)
+        case "LIST":
+            return _list(call)
+        case "KILL":
+            return _kill(call)
+    return unknown_subcommand(words)
+
+
+def _null(call: Call) -> bytes:
+    return encode(None, call.protocol)
+
+
+def _is_name(name: bytes) -> bool:
+    return all(33 <= byte <= 126 for byte in name)
+
+
+def _set_info(call: Call) -> bytes:
+    """The client library's name and version, which it tells by itself."""
+    attribute, value = call.option(2), call.words[3]
+    if attribute not in ("LIB-NAME", "LIB-VER"):
+        return error(f"ERR Unrecognized option '{call.words[2].decode(errors='replace')}'")
+    if not _is_name(value):
+        return error(f"ERR {attribute.lower()} cannot contain spaces, newlines or special characters.")
+    if attribute == "LIB-NAME":
+        call.session.library = value.decode()
+    else:
+        call.session.library_version = value.decode()
+    return OK
+
+
+def _list(call: Call) -> bytes:
+    sessions = call.session.proxy.clients()
+    if len(call.words) > 2:
+        option, values = call.option(2), [word.decode(errors="replace") for word in call.words[3:]]
+        if option == "TYPE" and len(values) == 1:
+            if values[0].lower() not in TYPES:
+                return error(f"ERR Unknown client type '{values[0]}'")
+            sessions = [session for session in sessions if _type(session) == values[0].lower()]
+        elif option == "ID" and values:
+            if not all(value.isdigit() for value in values):
+                return error("ERR Invalid client ID")
+            sessions = [session for session in sessions if str(session.id) in values]
+        else:
+            return error("ERR syntax error")
+    return verbatim("".join(describe(session) + "\n" for session in sessions), call.protocol)
+
+
+def _type(session: Session) -> str:
+    return "normal" if session.subscriptions is None else "pubsub"
+
+
+def describe(session: Session) -> str:
+    """A client as CLIENT LIST shows it."""
+    now = time.monotonic()
+    subscriptions, transaction = session.subscriptions, session.transaction
+    flags = "P" if subscriptions else "N"
+    if transaction is not None and transaction.is_open:
+        flags = "x"
+    elif session.task is not None and session.last_command not in ("client", "auth", "hello"):
+        flags = "b"
+    counts = subscriptions.counts if subscriptions else (0, 0, 0)
+    queued = len(transaction.queued) if transaction is not None and transaction.is_open else -1
+    waiting, held = session.waiting_output, session.framer.held
+    return (
+        f"id={session.id} addr={session.peer} laddr={session.local} fd={session.descriptor} name={session.name} "
+        f"age={now - session.began:.0f} idle={now - session.active:.0f} flags={flags} db={session.style.database} "
+        f"sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} qbuf={held} qbuf-free=0 argv-mem=0 "
+        f"multi-mem=0 rbs=0 rbp=0 obl=0 oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} events=r "
+        f"cmd={session.last_command} user={session.user} redir=-1 resp={session.style.protocol} "
+        f"lib-name={session.library} lib-ver={session.library_version}"
+    )
+
+
+def _kill(call: Call) -> bytes:
+    words = [word.decode(errors="replace") for word in call.words[2:]]
+    if len(words) == 1:
+        chosen = [session for session in call.session.proxy.clients() if session.peer == words[0]]
+        if not chosen:
+            return error("ERR No such client")
+        _end(call, chosen)
+        return OK
+    filters, skip_me = {}, True
+    for option, value in zip(words[::2], words[1::2], strict=False):
+        match option.upper():
+            case "SKIPME" if value.lower() in ("yes", "no"):
+                skip_me = value.lower() == "yes"
+            case "ID" if not value.isdigit() or not int(value):
+                return error("ERR client-id should be greater than 0")
+            case "TYPE" if value.lower() not in TYPES:
+                return error(f"ERR Unknown client type '{value}'")
+            case "ID" | "ADDR" | "LADDR" | "TYPE" | "USER" | "MAXAGE":
+                filters[option.upper()] = value
+            case _:
+                return error("ERR syntax error")
+    if len(words) % 2:
+        return error("ERR syntax error")
+    if (user := filters.get("USER")) not in (None, TENANT):
+        return error(f"ERR No such user '{user}'")
+    chosen = [
+        session
+        for session in call.session.proxy.clients()
+        if _matches(session, filters) and not (skip_me and session is call.session)
+    ]
+    _end(call, chosen)
+    return integer(len(chosen))
+
+
+def _matches(session: Session, filters: dict[str, str]) -> bool:
+    facts = {
+        "ID": str(session.id),
+        "ADDR": session.peer,
+        "LADDR": session.local,
+        "TYPE": _type(session),
+        "USER": session.user,
+    }
+    return all(
+        time.monotonic() - session.began >= float(value) if name == "MAXAGE" else facts[name] == value.lower()
+        for name, value in filters.items()
+    )
+
+
+def _end(call: Call, sessions: list[Session]) -> None:
+    for session in sessions:
+        if session is call.session:
+            session.end_after()
+        else:
+            session.kill()

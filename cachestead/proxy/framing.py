@@ -1,0 +1,313 @@
+"""Where requests and replies begin and end in a stream of bytes, without building what they hold.
+
+Protocol only: no sockets, no loop. Feed bytes, take frames. A frame keeps its bytes as they came, so that passing it
+on costs nothing; only who needs the arguments takes them apart (`arguments`). Frames that come in pieces are looked
+at once per byte, however many pieces there are.
+
+Errors and limits are the engine's own (`Protocol error: …`), so that a client cannot tell the difference.
+"""
+
+from __future__ import annotations
+
+from cachestead.proxy.inline import split_line
+
+MAX_BULK = 512 * 1024 * 1024
+MAX_ARGUMENTS = 2**31 - 1
+MAX_LINE = 64 * 1024
+STRANGER_BULK, STRANGER_ARGUMENTS = 16_384, 10
+"""What a client may send before it has logged in."""
+_HEADS = 4096
+"""Beginnings of requests remembered, so that a usual one is recognised by one look into a dictionary."""
+_HEAD_BYTES = 80
+
+
+class ProtocolError(Exception):
+    """The stream cannot be understood any further; the text is what the client is told."""
+
+
+Frame = tuple[bytes, bytes, int, bytes]
+"""One request: its bytes as they came (of an inline request, as they would have come otherwise), the command's name
+in lower case, how many arguments with the name, and the first one after the name, empty where there is none. A bare
+tuple, because one is made for each request."""
+
+
+_heads: dict[bytes, tuple[bytes, int]] = {}
+"""Name and number of arguments by what a request begins with, up to its first argument."""
+
+
+class RequestFramer:
+    """Takes bytes, gives requests."""
+
+    def __init__(self) -> None:
+        self.max_bulk = STRANGER_BULK
+        self.max_arguments = STRANGER_ARGUMENTS
+        self._open = bytearray()
+        """The beginning of a request whose end has not come."""
+        self._seen = 0
+        """How much of it is known to be whole arguments."""
+        self._left = -1
+        """Arguments of it that have not come whole; -1 while their number is not known."""
+
+    def trust(self, max_bulk: int = MAX_BULK) -> None:
+        """The client has logged in: only the usual limits count from now."""
+        self.max_bulk, self.max_arguments = max_bulk, MAX_ARGUMENTS
+
+    @property
+    def held(self) -> int:
+        """Bytes kept of a request that is not whole."""
+        return len(self._open)
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether a request has begun and not ended."""
+        return bool(self._open)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The requests that are whole now. Raises `ProtocolError`; those before it are in its second argument."""
+        frames: list[Frame] = []
+        try:
+            if self._open:
+                data = self._go_on(data, frames)
+            if data:
+                self._split(data, frames)
+        except ProtocolError as error:
+            raise ProtocolError(error.args[0], frames) from None
+        return frames
+
+    def _split(self, data: bytes, frames: list[Frame]) -> None:
+        """Every whole request of `data`; the rest is kept."""
+        size, position = len(data), 0
+        find, known, append = data.find, _heads.get, frames.append
+        careful = self.max_arguments == STRANGER_ARGUMENTS
+        while position < size:
+            name_end = find(b"\r\n$", position + 6, position + _HEAD_BYTES)
+            head = known(data[position:name_end]) if name_end > 0 else None
+            if head is None or careful:
+                position = self._split_one(data, position, frames)
+                if position < 0:
+                    return
+                continue
+            name, argc = head
+            start = find(b"\r\n", name_end + 3) + 2
+            if start == 1 or start - name_end > 14:
+                break
+            try:
+                end = start + int(data[name_end + 3 : start - 2])
+                first = data[start:end]
+                for _ in range(argc - 2):
+                    start = find(b"\r\n", end + 3) + 2
+                    if start == 1 or data[end + 2] != 36 or start - end > 14:
+                        raise ValueError  # noqa: TRY301 - the careful way finds out what is wrong
+                    end = start + int(data[end + 3 : start - 2])
+            except (ValueError, IndexError):
+                break
+            end += 2
+            if end > size:
+                break
+            append((data[position:end], name, argc, first))
+            position = end
+        if position < size:
+            # Something is missing or wrong: the careful way says which.
+            while 0 <= position < size:
+                position = self._split_one(data, position, frames)
+
+    def _split_one(self, data: bytes, position: int, frames: list[Frame]) -> int:
+        """One request, checked in every way; where the next begins, or -1 with the rest kept."""
+        self._open = bytearray(data[position:])
+        self._seen, self._left = 0, -1
+        end = self._finish(frames)
+        if end < 0:
+            return -1
+        self._open = bytearray()
+        return position + end
+
+    def _go_on(self, data: bytes, frames: list[Frame]) -> bytes:
+        """The request that was open, with more of it; what follows it is returned."""
+        self._open += data
+        end = self._finish(frames)
+        if end < 0:
+            return b""
+        rest = bytes(memoryview(self._open)[end:])
+        self._open = bytearray()
+        return rest
+
+    def _finish(self, frames: list[Frame]) -> int:
+        """The end of the open request, once it is there, else -1."""
+        held = self._open
+        if held[0] != 42:
+            return self._finish_line(frames)
+        if self._left < 0 and not self._count():
+            return -1
+        while self._left > 0:
+            line = held.find(b"\r\n", self._seen)
+            if line < 0:
+                if len(held) - self._seen > MAX_LINE:
+                    raise ProtocolError("Protocol error: too big bulk count string")
+                return -1
+            if held[self._seen] != 36:
+                raise ProtocolError(f"Protocol error: expected '$', got '{_shown(held[self._seen])}'")
+            end = line + 2 + self._bulk_length(held[self._seen + 1 : line]) + 2
+            if end > len(held):
+                return -1
+            self._seen, self._left = end, self._left - 1
+        end = self._seen
+        raw = bytes(memoryview(held)[:end])
+        if raw[1:2] not in b"0-":
+            frames.append(_frame(raw))
+        return end
+
+    def _count(self) -> bool:
+        """Whether the number of arguments is known now."""
+        line = self._open.find(b"\r\n")
+        if line < 0:
+            if len(self._open) > MAX_LINE:
+                raise ProtocolError("Protocol error: too big mbulk count string")
+            return False
+        count = _number(self._open[1:line])
+        if count is None or count > MAX_ARGUMENTS:
+            raise ProtocolError("Protocol error: invalid multibulk length")
+        if count > self.max_arguments:
+            raise ProtocolError("Protocol error: unauthenticated multibulk length")
+        self._seen, self._left = line + 2, max(count, 0)
+        return True
+
+    def _bulk_length(self, text: bytearray) -> int:
+        length = _number(text)
+        if length is None or length < 0 or length > max(self.max_bulk, STRANGER_BULK):
+            raise ProtocolError("Protocol error: invalid bulk length")
+        if length > self.max_bulk:
+            raise ProtocolError("Protocol error: unauthenticated bulk length")
+        return length
+
+    def _finish_line(self, frames: list[Frame]) -> int:
+        """An inline request: words on a line."""
+        end = self._open.find(b"\n")
+        if end < 0:
+            if len(self._open) > MAX_LINE:
+                raise ProtocolError("Protocol error: too big inline request")
+            return -1
+        try:
+            words = split_line(bytes(self._open[:end]).rstrip(b"\r"))
+        except ValueError:
+            raise ProtocolError("Protocol error: unbalanced quotes in request") from None
+        if words:
+            frames.append(_frame(pack(*words)))
+        return end + 1
+
+
+def _frame(raw: bytes) -> Frame:
+    """The frame of a whole, checked request; what it begins with is remembered."""
+    name_end = raw.find(b"\r\n", (start := raw.index(b"\r\n", raw.index(b"\r\n") + 2) + 2))
+    name_end = start + int(raw[raw.index(b"$") + 1 : start - 2]) if name_end >= 0 else len(raw)
+    name, argc = raw[start:name_end].lower(), int(raw[1 : raw.index(b"\r\n")])
+    if argc == 1:
+        return raw, name, argc, b""
+    if name_end < _HEAD_BYTES and name.isalnum() and len(_heads) < _HEADS:
+        _heads[raw[:name_end]] = (name, argc)
+    key = raw.index(b"\r\n", name_end + 3) + 2
+    return raw, name, argc, raw[key : key + int(raw[name_end + 3 : key - 2])]
+
+
+def arguments(raw: bytes) -> list[bytes]:
+    """The arguments of a framed request, the name first."""
+    words: list[bytes] = []
+    position = raw.index(b"\r\n") + 2
+    while position < len(raw):
+        start = raw.index(b"\r\n", position) + 2
+        end = start + int(raw[position + 1 : start - 2])
+        words.append(raw[start:end])
+        position = end + 2
+    return words
+
+
+def pack(*words: bytes) -> bytes:
+    """A request of these words."""
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+
+
+class ReplyFramer:
+    """Takes bytes of an engine, gives whole replies, pushed messages included (RESP2 and RESP3)."""
+
+    def __init__(self) -> None:
+        self._open = bytearray()
+        self._seen = 0
+        """How much of the open reply is known to be whole elements."""
+        self._left = 1
+        """Elements of it that have not come whole."""
+
+    @property
+    def held(self) -> int:
+        """Bytes kept of a reply that is not whole."""
+        return len(self._open)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The replies that are whole now."""
+        replies: list[bytes] = []
+        if self._open:
+            self._open += data
+            if not self._advance(self._open):
+                return replies
+            whole = memoryview(self._open)
+            replies.append(bytes(whole[: self._seen]))
+            data = bytes(whole[self._seen :])
+            whole.release()
+            self._open = bytearray()
+        self._seen, self._left = 0, 1
+        size, position = len(data), 0
+        find, append = data.find, replies.append
+        while position < size:
+            end = find(b"\r\n", position) + 2
+            if end == 1:
+                break
+            kind = data[position]
+            if kind == 36 and data[position + 1] != 45:
+                end += int(data[position + 1 : end - 2]) + 2
+                if end > size:
+                    break
+            elif kind not in _ONE_LINE and kind != 36:
+                self._seen, self._left = position, 1
+                if not self._advance(data):
+                    break
+                end = self._seen
+            append(data[position:end])
+            position = end
+        if position < size:
+            self._open = bytearray(data[position:])
+            # What an aggregate was seen of stays seen; the rest is looked at when more has come.
+            self._seen, self._left = (self._seen - position, self._left) if self._seen > position else (0, 1)
+        return replies
+
+    def _advance(self, data: bytes | bytearray) -> bool:
+        """Look at what has come of a reply; whether it is whole."""
+        position, left, size, find = self._seen, self._left, len(data), data.find
+        while left:
+            end = find(b"\r\n", position) + 2
+            if end == 1:
+                break
+            kind = data[position]
+            if kind == 36 or kind == 61 or kind == 33:  # noqa: PLR1714 - measured
+                if data[position + 1] != 45:
+                    end += int(data[position + 1 : end - 2]) + 2
+                    if end > size:
+                        break
+            elif kind not in _ONE_LINE:
+                left += max(int(data[position + 1 : end - 2]), 0) * (2 if kind in b"%|" else 1)
+                left += kind == 124
+            left -= 1
+            position = end
+        self._seen, self._left = position, left
+        return not left
+
+
+_ONE_LINE = frozenset(b"+-:_#,(")
+"""First bytes of what ends with its line."""
+
+
+def _number(text: bytes | bytearray) -> int | None:
+    """The number a line says, as strictly as the engine reads it."""
+    digits = text[1:] if text[:1] == b"-" else text
+    return int(text) if digits.isdigit() and len(digits) < 20 else None
+
+
+def _shown(byte: int) -> str:
+    return chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte

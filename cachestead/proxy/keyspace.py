@@ -1,0 +1,228 @@
+"""Commands over many keys or all of them: split by shard, asked at once, merged into one reply.
+
+Between the parts other clients' commands may run; each part is atomic by itself. What cannot be merged (MSETNX, set
+operations over several slots) is refused in `calls.py` like on a cluster.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from cachestead.proxy.batches import Gathering
+from cachestead.proxy.calls import Call, immediate, pass_on
+from cachestead.proxy.configuration import Layout
+from cachestead.proxy.framing import arguments, pack
+from cachestead.proxy.replies import NULL2, NULL3, OK, array, bulk, elements, error, first_error, integer, number, wrong_arity
+from cachestead.proxy.slots import slot_of
+
+SPLIT = frozenset({"del", "exists", "mget", "mset", "touch", "unlink"})
+"""Commands over any keys whose parts can be merged."""
+Merge = Callable[[list[bytes]], bytes]
+
+
+@immediate(*SPLIT)
+def split(call: Call) -> bytes | None:
+    """One part for each slot; a slot's keys go together, in their order."""
+    router, command = call.session.router, call.command
+    places = command.keys(call.words)
+    if router.configuration.layout is Layout.REPLICATED or len(places) == 1:
+        return pass_on(call)
+    step = 2 if command.name == "mset" else 1
+    if len(places) * step != len(call.words) - 1:
+        return wrong_arity(command.name)
+    by_slot: dict[int, list[int]] = {}
+    for place in places:
+        by_slot.setdefault(slot_of(call.words[place]), []).append(place)
+    groups = list(by_slot.values())
+    if len(groups) == 1:
+        return pass_on(call)
+    gathering = Gathering(call.entry, len(groups), _merge_of(command.name, groups))
+    name = command.name.encode()
+    lane = call.session.lane
+    for index, (slot, group) in enumerate(by_slot.items()):
+        words = [word for place in group for word in call.words[place : place + step]]
+        raw = pack(name, *words)
+        lane.writers[lane.owner_of[slot]].send((gathering, index, command, raw))
+    return None
+
+
+def _merge_of(name: str, groups: Sequence[Sequence[int]]) -> Merge:
+    if name == "mset":
+        return lambda replies: first_error(replies) or OK
+    if name == "mget":
+        return lambda replies: first_error(replies) or _in_order(replies, groups)
+    return add_up
+
+
+def _in_order(replies: list[bytes], groups: Sequence[Sequence[int]]) -> bytes:
+    """The values of all groups, by the places of their keys."""
+    values = [b""] * sum(map(len, groups))
+    for reply, group in zip(replies, groups, strict=True):
+        if len(group) == 1:
+            values[group[0] - 1] = reply[4:]
+        else:
+            for place, value in zip(group, _values(reply), strict=True):
+                values[place - 1] = value
+    return array(values)
+
+
+def _values(reply: bytes) -> list[bytes]:
+    """The strings or nulls of an array, each as it stands."""
+    count, body = elements(reply)
+    values, position = [], 0
+    for _ in range(count):
+        end = body.index(b"\r\n", position) + 2
+        if body[position] == 36 and body[position + 1] != 45:
+            end += int(body[position + 1 : end - 2]) + 2
+        values.append(body[position:end])
+        position = end
+    return values
+
+
+def everywhere(call: Call, merge: Merge, raw: bytes | None = None) -> bytes | None:
+    """The same to every shard, merged."""
+    router = call.session.router
+    count = len(router.topology.shards)
+    if count < 2:
+        router.send(call.entry, call.session.style, call.words, shard=0)
+        return None
+    gathering = Gathering(call.entry, count, lambda replies: first_error(replies) or merge(replies))
+    for shard in range(count):
+        entry = (gathering, shard, call.command, raw or call.raw)
+        router.send(entry, call.session.style, call.words, shard=shard)
+    return None
+
+
+def add_up(replies: list[bytes]) -> bytes:
+    """The sum of numbers."""
+    return first_error(replies) or integer(sum(map(number, replies)))
+
+
+def join(replies: list[bytes]) -> bytes:
+    """All elements of all arrays (or sets)."""
+    parts = [elements(reply) for reply in replies]
+    count = sum(part[0] for part in parts)
+    return replies[0][:1] + b"%d\r\n" % count + b"".join(part[1] for part in parts)
+
+
+def first(replies: list[bytes]) -> bytes:
+    """What the first shard said."""
+    return replies[0]
+
+
+@immediate("dbsize")
+def dbsize(call: Call) -> bytes | None:
+    """Keys of all shards."""
+    return everywhere(call, add_up)
+
+
+@immediate("keys")
+def keys(call: Call) -> bytes | None:
+    """Keys of all shards that match."""
+    return everywhere(call, join)
+
+
+@immediate("flushall", "flushdb")
+def flush(call: Call) -> bytes | None:
+    """Empty every shard."""
+    version = call.session.proxy.configuration.version
+    if call.option(1) == "SYNC" and version >= "6.0":
+        return error("ERR syntax error")
+    return everywhere(call, first)
+
+
+@immediate("script|load", "script|flush", "function|load", "function|delete", "function|flush", "function|restore")
+def load_everywhere(call: Call) -> bytes | None:
+    """Scripts are on every shard, since any may be asked to run them."""
+    return everywhere(call, first)
+
+
+@immediate("script|kill", "function|kill")
+def kill_script(call: Call) -> bytes | None:
+    """End what runs too long, wherever it runs."""
+    gathering_count = len(call.session.router.topology.shards)
+    if gathering_count < 2:
+        return everywhere(call, first)
+    gathering = Gathering(
+        call.entry, gathering_count, lambda replies: OK if OK in replies else first_error(replies) or replies[0]
+    )
+    for shard in range(gathering_count):
+        call.session.router.send((gathering, shard, call.command, call.raw), call.session.style, call.words, shard)
+    return None
+
+
+@immediate("script|exists")
+def script_exists(call: Call) -> bytes | None:
+    """A script exists if every shard has it."""
+
+    def everyone(replies: list[bytes]) -> bytes:
+        rows = [elements(reply)[1].split(b"\r\n")[:-1] for reply in replies]
+        return array([(b":1" if set(column) == {b":1"} else b":0") + b"\r\n" for column in zip(*rows, strict=True)])
+
+    return everywhere(call, everyone)
+
+
+@immediate("randomkey")
+def randomkey(call: Call) -> bytes | None:
+    """A key of a random shard that has one."""
+
+    def any_key(replies: list[bytes]) -> bytes:
+        found = [reply for reply in replies if reply not in (NULL2, NULL3)]
+        return random.choice(found) if found else replies[0]  # noqa: S311 - no secret
+
+    return everywhere(call, any_key)
+
+
+@immediate("scan")
+def scan(call: Call) -> bytes | None:
+    """One step of a walk over the shards, one after the other.
+
+    The cursor carries the shard's index beside the shard's own cursor: nothing is remembered between the steps, and
+    any proxy can go on with the walk.
+    """
+    router, words = call.session.router, call.words
+    count = max(len(router.topology.shards), 1)
+    try:
+        cursor = int(words[1])
+        if not 0 <= cursor < 2**64 or words[1].strip() != words[1]:
+            raise ValueError  # noqa: TRY301 - the same answer
+    except ValueError:
+        return error("ERR invalid cursor")
+    shard, inner = cursor % count, cursor // count
+    raw = pack(b"SCAN", b"%d" % inner, *words[2:])
+
+    def onward(replies: list[bytes]) -> bytes:
+        reply = replies[0]
+        if reply[:1] != b"*":
+            return reply
+        end = reply.index(b"\r\n", start := reply.index(b"\r\n", 4) + 2)
+        following = int(reply[start:end])
+        if following:
+            following = following * count + shard
+        elif shard + 1 < count:
+            following = shard + 1
+        return b"*2\r\n" + bulk(b"%d" % following) + reply[end + 2 :]
+
+    gathering = Gathering(call.entry, 1, onward)
+    router.send((gathering, 0, call.command, raw), call.session.style, arguments(raw), shard=shard)
+    return None
+
+
+@immediate("eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro")
+def run_script(call: Call) -> bytes | None:
+    """A script runs where its keys are; on a cluster it has to name one (service limits, 13.3)."""
+    if call.session.router.configuration.layout is Layout.CLUSTER and call.words[2] == b"0":
+        return error("ERR eval/evalsha numkeys must be bigger than zero in redis cluster mode")
+    return pass_on(call)
+
+
+@immediate("publish", "pubsub|channels", "pubsub|numsub", "pubsub|numpat")
+def to_listeners(call: Call) -> bytes | None:
+    """Channels are all at the first slot's shard, so that who publishes learns how many listen."""
+    session = call.session
+    shard = session.router.topology.owner_of[0]
+    session.router.send(call.entry, session.style, call.words, shard=shard)
+    return None
+
+

@@ -1,0 +1,490 @@
+"""Requests to data nodes: which one, over which connection, and what if it is the wrong one or gone.
+
+Three promises. A client's requests to one key are done in the order it sent them, also while slots move or a master
+changes: whatever might overtake waits until what was sent before is answered. A request that only reads is asked
+again when its node is lost; one that writes is asked again only if it was never sent. Nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
+
+import hiredis
+
+from cachestead.proxy.backends import Backend, Login, Style
+from cachestead.proxy.batches import Entry, LostInFlight, Waiting, put
+from cachestead.proxy.commands import Command, CommandTable, parse_commands
+from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
+from cachestead.proxy.framing import arguments, pack
+from cachestead.proxy.replies import error, text
+from cachestead.proxy.slots import slot_of
+from cachestead.proxy.topology import NOBODY, Topology, cluster_topology, info_fields, replicated_topology
+
+PATIENCE_SECONDS = 15.0
+"""How long a request waits for a master."""
+LOOK_SECONDS = {Layout.CLUSTER: 5.0, Layout.REPLICATED: 0.5}
+"""How often the nodes are asked who they are when nothing seems wrong."""
+AGAIN_SECONDS = 0.02
+"""How often while something is."""
+ANSWER_SECONDS = 0.5
+"""How long a node may take to say who it is."""
+IDLE_LEASES = 32
+"""Leased connections kept for the next who needs one, per node and style."""
+NO_MASTER = error("CLUSTERDOWN The shard of this key has no master at the moment")
+ASKING = pack(b"ASKING")
+
+
+class Lane:
+    """Shared connections of one style: where a request goes is looked up here."""
+
+    __slots__ = ("owner_of", "readers", "writers")
+
+    def __init__(self) -> None:
+        self.owner_of: bytes = b""
+        self.writers: list[Backend | Parking] = []
+        """By index of the shard; the last one, at `NOBODY`, parks."""
+        self.readers: cycle[Backend | Parking] = cycle(())
+
+
+class Parking:
+    """Stands where a connection should be: what is sent here waits."""
+
+    __slots__ = ("router", "shard", "style")
+
+    def __init__(self, router: Router, style: Style, shard: int) -> None:
+        self.router, self.style, self.shard = router, style, shard
+
+    def send(self, entry: Entry) -> None:
+        """Wait until the shard has a master."""
+        self.router.park(entry, self.style, self.shard)
+
+
+Parked = tuple[Entry, Style, int]
+
+
+class Router:
+    """All connections of a proxy to its data nodes."""
+
+    def __init__(self, configuration: ProxyConfiguration) -> None:
+        self.configuration = configuration
+        self.topology = Topology()
+        self.commands: CommandTable | None = None
+        self.facts: dict[str, str] = {}
+        """What an engine says of itself (INFO server)."""
+        self.slow_microseconds = 500_000
+        self.on_slow: Callable[[Entry, int], None] = lambda _entry, _microseconds: None
+        self.is_ready = asyncio.Event()
+        self._lanes: dict[Style, Lane] = {}
+        self._shared: dict[tuple[Address, Style], Backend] = {}
+        self._leases: dict[tuple[Address, Style], list[Lease]] = {}
+        self._controls: dict[Address, Backend] = {}
+        self._draining: set[Backend] = set()
+        self._moved: list[Parked] = []
+        self._parked: list[Parked] = []
+        self._trouble = asyncio.Event()
+        self._suspects: set[Address] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to look at the data nodes."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def close(self) -> None:
+        """End every connection."""
+        if self._task is not None:
+            self._task.cancel()
+        leases = [lease.backend for idle in self._leases.values() for lease in idle]
+        for backend in [*self._shared.values(), *self._controls.values(), *leases]:
+            backend.close()
+
+    def configure(self, configuration: ProxyConfiguration) -> None:
+        """Other data nodes, or other rights on them."""
+        before, self.configuration = self.configuration, configuration
+        if (before.nodes, before.layout, before.secret) != (
+            configuration.nodes,
+            configuration.layout,
+            configuration.secret,
+        ):
+            self.topology = self.topology if before.layout is configuration.layout else Topology()
+            self._trouble.set()
+
+    # Where requests go
+
+    def lane(self, style: Style) -> Lane:
+        """The shared connections of a style."""
+        lane = self._lanes.get(style)
+        if lane is None:
+            lane = self._lanes[style] = Lane()
+            self._lay(style, lane)
+        return lane
+
+    def send(self, entry: Entry, style: Style, words: Sequence[bytes] | None = None, shard: int = -1) -> None:
+        """Put a request on its way: to its key's shard, else to the shard given, else to any."""
+        lane, command = self.lane(style), entry[2]
+        words = words or arguments(entry[3])
+        places = command.keys(words)
+        if places:
+            shard = lane.owner_of[slot_of(words[places[0]])]
+        elif shard < 0:
+            shard = random.randrange(len(self.topology.shards)) if self.topology.shards else NOBODY  # noqa: S311
+        if command.reads and places and self.configuration.layout is Layout.REPLICATED:
+            next(lane.readers).send(entry)
+        else:
+            self._writer(lane, style, shard).send(entry)
+
+    def _writer(self, lane: Lane, style: Style, shard: int) -> Backend | Parking:
+        return lane.writers[shard] if 0 <= shard < len(lane.writers) else Parking(self, style, shard)
+
+    def keys_slot(self, keys: Iterable[bytes]) -> int | tuple[bytes, bytes]:
+        """The slot that all keys are in, -1 for no keys; or two keys that are not in the same."""
+        first, slot = b"", -1
+        for key in keys:
+            if slot < 0:
+                first, slot = key, slot_of(key)
+            elif slot_of(key) != slot and self.configuration.layout is Layout.CLUSTER:
+                return first, key
+        return slot
+
+    def ask(self, style: Style, requests: Sequence[tuple[Command, bytes, int]]) -> asyncio.Future[list[bytes]]:
+        """Replies to some requests, each to the shard at this index (-1: its key's). Raises `LostInFlight`."""
+        waiting = Waiting(time.monotonic(), len(requests))
+        for index, (command, raw, shard) in enumerate(requests):
+            self.send((waiting, index, command, raw), style, shard=shard)
+        return waiting.future
+
+    async def shard_index(self, slot: int) -> int:
+        """The shard of a slot, once it has a master. Raises `TimeoutError`."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (index := self.topology.owner_of[max(slot, 0)]) == NOBODY:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            self._trouble.set()
+            await asyncio.sleep(AGAIN_SECONDS)
+        return index
+
+    async def lease(self, slot: int, style: Style) -> Lease:
+        """A connection to a slot's master for one client alone. Raises `TimeoutError`."""
+        address = self.topology.shards[await self.shard_index(slot)].master
+        idle = self._leases.setdefault((address, style), [])
+        while idle:
+            lease = idle.pop()
+            if not lease.backend.is_closed:
+                return lease
+        return Lease(self, address, style)
+
+    def give_back(self, lease: Lease) -> None:
+        """The connection has no state of its client left."""
+        idle = self._leases.setdefault((lease.backend.address, lease.backend.style), [])
+        if lease.backend.is_closed or lease.backend.pending or len(idle) >= IDLE_LEASES:
+            lease.backend.close()
+        else:
+            idle.append(lease)
+
+    @property
+    def login(self) -> Login:
+        """How to log in to data nodes."""
+        return Login(self.configuration.user, self.configuration.secret)
+
+    # What connections tell
+
+    def redirected(self, connection: Backend, entry: Entry, reply: bytes) -> None:
+        """Ask there, or later, unless it took too long already."""
+        style, command = connection.style, entry[2]
+        if time.monotonic() - entry[0].at > PATIENCE_SECONDS or not command.redirects:
+            put(entry, reply)
+        elif reply.startswith(b"-ASK "):
+            host, _, port = text(reply).split()[2].rpartition(":")
+            target = self._connection(Address(host, int(port)), style)
+            target.send((_Nobody(entry[0].at), 0, _ASKING, ASKING))
+            target.send(entry)
+        elif reply.startswith((b"-MOVED ", b"-READONLY")):
+            self._drain(connection)
+            self._moved.append((entry, style, -1))
+        else:
+            # Not now: half of a slot's keys are elsewhere, or the node has not finished loading.
+            self._suspect(connection.address)
+            shard = self.topology.shard_of(connection.address)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.send, entry, style, None, shard)
+
+    def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:
+        """Ask again what may be asked again."""
+        style = connection.style
+        shard = self.topology.shard_of(connection.address)
+        if self._shared.get((connection.address, style)) is connection:
+            del self._shared[connection.address, style]
+        self._draining.discard(connection)
+        self._replace(connection, style)
+        for entry in sent:
+            if entry[2].reads:
+                self.park(entry, style, shard)
+            else:
+                entry[0].lost()
+        for entry in unsent:
+            self.park(entry, style, shard)
+        self._suspect(connection.address)
+
+    def refused(self, address: Address, reason: str) -> None:
+        """A node does not let us in; it is asked again as one that is not there."""
+        self._suspect(address)
+        del reason
+
+    def slow(self, entry: Entry, microseconds: int) -> None:
+        """A request took long."""
+        self.on_slow(entry, microseconds)
+
+    def look(self) -> None:
+        """Something is not where it was: look soon."""
+        self._trouble.set()
+
+    async def masters_say(self) -> dict[Address, dict[str, str]]:
+        """INFO replication of every master that answers."""
+        masters = [shard.master for shard in self.topology.shards]
+        replies = await self._ask_each(masters, b"INFO", b"replication")
+        return {address: info_fields(info) for address, info in replies.items()}
+
+    def park(self, entry: Entry, style: Style, shard: int) -> None:
+        """Keep a request until its shard has a master."""
+        self._parked.append((entry, style, shard))
+        self._trouble.set()
+
+    def _suspect(self, address: Address) -> None:
+        self._suspects.add(address)
+        self._trouble.set()
+
+    def _drain(self, connection: Backend) -> None:
+        """Send nothing more on it until all that was sent is answered."""
+        self._draining.add(connection)
+        self._replace(connection, connection.style)
+        self._suspect(connection.address)
+
+    def _replace(self, connection: Backend, style: Style) -> None:
+        lane = self._lanes.get(style)
+        if lane is None:
+            return
+        for index, writer in enumerate(lane.writers):
+            if writer is connection:
+                lane.writers[index] = Parking(self, style, index)
+        if self.topology.readers:
+            self._lay_readers(style, lane, but=connection)
+
+    # Looking
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS[self.configuration.layout]):
+                    await self._trouble.wait()
+            except TimeoutError:
+                pass
+            self._trouble.clear()
+            await self._look()
+            self._expire()
+            if self._parked or self._moved or not self.topology.is_complete:
+                await asyncio.sleep(AGAIN_SECONDS)
+                self._trouble.set()
+
+    async def _look(self) -> None:
+        """Ask who is what, and let go what waited."""
+        suspects, self._suspects = self._suspects, set()
+        nodes = self._whom_to_ask(suspects)
+        if self.configuration.layout is Layout.CLUSTER:
+            views = await self._ask_each(nodes, b"CLUSTER", b"NODES")
+            found = cluster_topology(views.values())
+        else:
+            replies = await self._ask_each(nodes, b"INFO", b"replication")
+            fields = {address: info_fields(info) for address, info in replies.items()}
+            found = replicated_topology(self.configuration.nodes, fields, self.topology)
+        if found.shards and self.commands is None:
+            await self._learn_commands(found.shards[0].master)
+        await self._drained()
+        if found.shards:
+            self._apply(found)
+
+    def _whom_to_ask(self, suspects: set[Address]) -> list[Address]:
+        """Everybody of few nodes; of many, the shards in doubt and a few others."""
+        known = {node.address for node in self.configuration.nodes}
+        if self.configuration.layout is Layout.REPLICATED or len(known) <= 8:
+            return list(known)
+        doubtful = [
+            address
+            for shard in self.topology.shards
+            if shard.master in suspects
+            for address in (shard.master, *shard.replicas)
+        ]
+        others = random.sample(sorted(known, key=str), 4)
+        return list(dict.fromkeys([*doubtful, *others]))
+
+    async def _ask_each(self, addresses: Sequence[Address], *words: bytes) -> dict[Address, str]:
+        replies = await asyncio.gather(*(self._ask_one(address, *words) for address in addresses))
+        return {
+            address: text(reply)
+            for address, reply in zip(addresses, replies, strict=True)
+            if reply and not reply.startswith(b"-")
+        }
+
+    async def _ask_one(self, address: Address, *words: bytes) -> bytes:
+        """What one node answers, empty if it does not."""
+        control = self._controls.get(address)
+        if control is None or control.is_closed:
+            control = self._controls[address] = Backend(_Plain(), address, Style(), self.login)
+        waiting = Waiting(time.monotonic(), 1)
+        control.send((waiting, 0, _CONTROL, pack(*words)))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return (await waiting.future)[0]
+        except (TimeoutError, LostInFlight):
+            control.close()
+            return b""
+
+    async def _learn_commands(self, address: Address) -> None:
+        reply = await self._ask_one(address, b"COMMAND")
+        if reply.startswith(b"*"):
+            reader = hiredis.Reader()
+            reader.feed(reply)
+            self.facts = info_fields(text(await self._ask_one(address, b"INFO", b"server")))
+            self.commands = parse_commands(reader.gets())
+            self.is_ready.set()
+
+    async def _drained(self) -> None:
+        """What was sent to masters that are none any more is answered, or they are gone."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while any(backend.pending for backend in self._draining):
+            if time.monotonic() > deadline:
+                for backend in self._draining:
+                    self.ended(backend, list(backend.pending), [])
+                    backend.close()
+                break
+            await asyncio.sleep(0.001)
+        self._draining.clear()
+
+    def _apply(self, found: Topology) -> None:
+        if found != self.topology or any(isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers):
+            self.topology = found
+            self._forget_strangers()
+            for style, lane in self._lanes.items():
+                self._lay(style, lane)
+        waiting, self._moved, self._parked = [*self._moved, *self._parked], [], []
+        for entry, style, shard in waiting:
+            self.send(entry, style, shard=shard)
+
+    def _lay(self, style: Style, lane: Lane) -> None:
+        """Connections to the masters as they are now."""
+        shards = self.topology.shards
+        lane.owner_of = self.topology.owner_of
+        masters = [self._connection(shard.master, style) for shard in shards]
+        parking = [Parking(self, style, NOBODY)] * (NOBODY + 1 - len(masters))
+        lane.writers = [*masters, *parking]
+        self._lay_readers(style, lane)
+
+    def _lay_readers(self, style: Style, lane: Lane, but: Backend | None = None) -> None:
+        readers = [
+            connection
+            for address, weight in self.topology.readers
+            if (connection := self._connection(address, style)) is not but
+            for _ in range(-(-weight * 10 // 100))
+        ]
+        random.shuffle(readers)
+        lane.readers = cycle(readers or lane.writers[:1])
+
+    def _connection(self, address: Address, style: Style) -> Backend:
+        connection = self._shared.get((address, style))
+        if connection is None or connection.is_closed:
+            connection = self._shared[address, style] = Backend(self, address, style, self.login)
+        return connection
+
+    def _forget_strangers(self) -> None:
+        """End idle connections to nodes that serve nothing any more."""
+        known = {shard.master for shard in self.topology.shards} | {reader for reader, _ in self.topology.readers}
+        for key, connection in list(self._shared.items()):
+            if key[0] not in known and not connection.pending:
+                del self._shared[key]
+                connection.close()
+        for key, idle in list(self._leases.items()):
+            if key[0] not in known:
+                del self._leases[key]
+                for lease in idle:
+                    lease.backend.close()
+
+    def _expire(self) -> None:
+        """Tell those who waited too long."""
+        now = time.monotonic()
+        for queue in (self._moved, self._parked):
+            late = [parked for parked in queue if now - parked[0][0].at > PATIENCE_SECONDS]
+            queue[:] = [parked for parked in queue if now - parked[0][0].at <= PATIENCE_SECONDS]
+            for entry, _, _ in late:
+                put(entry, NO_MASTER)
+
+
+class _Plain:
+    """Owner of connections on which every reply is what was asked for, errors too."""
+
+    slow_microseconds = 2**62
+
+    def redirected(self, connection: Backend, entry: Entry, reply: bytes) -> None:
+        del connection
+        put(entry, reply)
+
+    def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:
+        del connection
+        for entry in [*sent, *unsent]:
+            entry[0].lost()
+
+    def refused(self, address: Address, reason: str) -> None:
+        """Its requests are lost with the connection."""
+
+    def slow(self, entry: Entry, microseconds: int) -> None:
+        """Nobody keeps count."""
+
+
+class Lease(_Plain):
+    """A connection for one client alone."""
+
+    def __init__(self, router: Router, address: Address, style: Style) -> None:
+        self.router = router
+        self.backend = Backend(self, address, style, router.login)
+        self.on_end: asyncio.Future[None] | None = None
+
+    async def ask(self, command: Command, *requests: bytes) -> list[bytes]:
+        """Replies to requests that go out together. Raises `LostInFlight`."""
+        waiting = Waiting(time.monotonic(), len(requests))
+        for index, raw in enumerate(requests):
+            self.backend.send((waiting, index, command, raw))
+        return await waiting.future
+
+    def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:
+        """Tell who holds it."""
+        super().ended(connection, sent, unsent)
+        self.router._suspect(connection.address)  # noqa: SLF001
+        if self.on_end is not None and not self.on_end.done():
+            self.on_end.set_result(None)
+
+    def give_back(self) -> None:
+        """No longer needed, and without any state of the client."""
+        self.router.give_back(self)
+
+    def close(self) -> None:
+        """No longer needed."""
+        self.backend.close()
+
+
+class _Nobody:
+    """Where a reply goes that nobody wants."""
+
+    def __init__(self, at: float) -> None:
+        self.at, self.left, self.results = at, 1, [b""]
+
+    def done(self) -> None:
+        """Nothing."""
+
+    def lost(self) -> None:
+        """Nothing."""
+
+
+_CONTROL = Command("control")
+_ASKING = Command("asking")

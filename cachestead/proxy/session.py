@@ -1,0 +1,311 @@
+"""A client's connection: requests in, replies out, in the client's own order.
+
+The usual request (one key, no state) is routed here, in one loop over what a read brought; everything else goes
+through `calls.py`. A request that needs the connection for itself (it blocks, logs in, changes the database,
+subscribes, commits) begins when all before it are answered, and what follows waits for it. Memory is bounded: a
+client that sends more than it may have under way, or does not read its replies, is not read from until it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from binascii import crc_hqx
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from cachestead.proxy.backends import Style
+from cachestead.proxy.batches import LostInFlight
+from cachestead.proxy.calls import Call, Closing, answer, run_alone
+from cachestead.proxy.framing import Frame, ProtocolError, RequestFramer
+from cachestead.proxy.replies import error
+
+if TYPE_CHECKING:
+    from cachestead.proxy.pubsub import Subscriptions
+    from cachestead.proxy.server import Proxy
+    from cachestead.proxy.transactions import Transaction
+
+HIGH_WATER = 1024 * 1024
+"""Bytes of replies that wait for the client before nothing more is asked for it."""
+OUTPUT_LIMIT = 64 * 1024 * 1024
+"""Bytes of replies that wait, on top of one reply of any size, before the client is dropped."""
+MOST_UNDER_WAY = 1024
+FEWEST_UNDER_WAY = 1
+BACKLOG_FRAMES = 64
+"""Requests that wait before no more are read."""
+
+
+class ClientBatch:
+    """What one read brought; its replies leave in one write."""
+
+    __slots__ = ("at", "left", "results", "session")
+
+    def __init__(self, session: Session, at: float, count: int) -> None:
+        self.session, self.at, self.left = session, at, count
+        self.results: list[bytes] = [b""] * count
+
+    def done(self) -> None:
+        """Everything is answered."""
+        self.session.complete()
+
+    def lost(self) -> None:
+        """Nobody knows what became of a write: the client is told as a server would that went away."""
+        self.session.drop()
+
+
+class Session(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, proxy: Proxy, *, is_admin: bool = False) -> None:
+        self.proxy, self.router = proxy, proxy.router
+        self.is_admin = is_admin
+        """Whether it came to the proxy's own address, where only the control plane is let in."""
+        self.id = proxy.next_id()
+        self.style = Style()
+        self.lane = proxy.router.lane(self.style)
+        self.framer = RequestFramer()
+        self.transport: asyncio.Transport | None = None
+        self.peer = self.local = ""
+        self.name = self.library = self.library_version = ""
+        self.user = "default"
+        self.is_authenticated = False
+        self.is_plain = False
+        """Whether nothing but the usual is to be thought of: logged in, no transaction, not listening."""
+        self.no_evict = self.no_touch = False
+        self.transaction: Transaction | None = None
+        self.subscriptions: Subscriptions | None = None
+        self.began = self.active = time.monotonic()
+        self.last_command = "NULL"
+        self.bytes_in = self.bytes_out = self.commands = 0
+        self.is_closing = False
+        self.task: asyncio.Task[None] | None = None
+        """The request that has the connection for itself."""
+        self._batches: deque[ClientBatch] = deque()
+        self._under_way = 0
+        self._window = 64
+        self._backlog: list[Frame] = []
+        self._is_choked = self._is_paused = self._ends = False
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        transport = cast("asyncio.Transport", transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.peer, self.local = _name(transport, "peername"), _name(transport, "sockname")
+        self.proxy.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The client is gone; nothing of it stays behind."""
+        self.is_closing, self.is_plain = True, False
+        self.transport = None
+        self._backlog.clear()
+        if self.task is not None:
+            self.task.cancel()
+        if self.transaction is not None:
+            self.transaction.close()
+        if self.subscriptions is not None:
+            self.subscriptions.close()
+        self.proxy.dismiss(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read: ask nothing more for it."""
+        self._is_choked = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._is_choked = False
+        self._advance()
+
+    def data_received(self, data: bytes) -> None:
+        """Requests came."""
+        self.bytes_in += len(data)
+        self.proxy.statistics.bytes_in += len(data)
+        self.active = time.monotonic()
+        try:
+            frames = self.framer.feed(data)
+        except ProtocolError as wrong:
+            frames = [*wrong.args[1], (b"", wrong.args[0].encode(), 0, b"")]
+        if self._backlog or self.task is not None or self._is_choked or self._under_way + len(frames) > self._window:
+            self._backlog += frames
+            self._advance()
+        elif frames:
+            self._process(frames)
+
+    # Requests
+
+    def _process(self, frames: list[Frame]) -> None:
+        """Send each on its way, as far as they need not wait."""
+        batch = ClientBatch(self, self.active, len(frames))
+        self._batches.append(batch)
+        self._under_way += len(frames)
+        commands, lane = self.proxy.vocabulary, self.lane
+        writers, owner_of = lane.writers, lane.owner_of
+        reader = next(lane.readers, None) if self.proxy.is_replicated else None
+        index = -1
+        for index, frame in enumerate(frames):  # noqa: B007 - where it stopped is asked below
+            raw, name, argc, key = frame
+            command = commands.get(name)
+            if (
+                command is not None
+                and command.fast
+                and self.is_plain
+                and (argc == command.arity or argc >= -command.arity > 0)
+            ):
+                command.calls += 1
+                if reader is not None:
+                    (reader if command.reads else writers[0]).send((batch, index, command, raw))
+                else:
+                    if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
+                        key = key[start:end]  # noqa: PLW2901
+                    writers[owner_of[crc_hqx(key, 0) & 16383]].send((batch, index, command, raw))
+            elif not answer(self, batch, index, frame):
+                break
+        else:
+            index += 1
+        if index < len(frames):
+            self._cut(batch, index)
+            self._backlog = [*frames[index:], *self._backlog]
+        self.proxy.note(self, frames, index)
+        if not batch.left:
+            self.complete()
+
+    def _cut(self, batch: ClientBatch, count: int) -> None:
+        """Only so many of a batch are on their way."""
+        dropped = len(batch.results) - count
+        del batch.results[count:]
+        batch.left -= dropped
+        self._under_way -= dropped
+
+    def complete(self) -> None:
+        """Write what is answered, as far as it is the client's turn."""
+        batches = self._batches
+        while batches and not batches[0].left:
+            results = batches.popleft().results
+            self._under_way -= len(results)
+            if results:
+                self.write(results[0] if len(results) == 1 else b"".join(results))
+                self._adapt(results)
+        if batches:
+            return
+        if self._backlog:
+            self._advance()
+        elif self._ends:
+            self.drop()
+
+    def _adapt(self, results: list[bytes]) -> None:
+        """Have as much under way as keeps the replies small that wait for the client."""
+        if self._window < MOST_UNDER_WAY and len(results) * 2 >= self._window:
+            self._window *= 2
+        if len(results[0]) > 4096 and (size := sum(map(len, results))) > HIGH_WATER:
+            self._window = max(FEWEST_UNDER_WAY, len(results) * HIGH_WATER // size)
+
+    def _advance(self) -> None:
+        """Go on with what waits, as far as it may."""
+        while self._backlog and self.task is None and not self._is_choked and not self.is_closing:
+            if run_alone(self, self._backlog[0]):
+                if self._batches:
+                    break
+                self.task = asyncio.get_running_loop().create_task(self._run(self._backlog.pop(0)))
+                break
+            free = self._window - self._under_way
+            if free <= 0 and self._batches:
+                break
+            frames, self._backlog = self._backlog[: max(free, 1)], self._backlog[max(free, 1) :]
+            self._process(frames)
+        if len(self._backlog) > BACKLOG_FRAMES or self._is_choked:
+            self._pause()
+        elif self._is_paused and not self.is_closing and self.transport is not None:
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    async def _run(self, frame: Frame) -> None:
+        """One request that has the connection for itself."""
+        try:
+            call = Call.of(self, frame)
+            call.command.calls += 1
+            self.last_command = call.command.name
+            began = time.monotonic()
+            self.write(await call.run())
+            self.proxy.took(call, int((time.monotonic() - began) * 1_000_000))
+        except (LostInFlight, Closing) as end:
+            self.drop(end.args[0] if end.args else b"")
+        except TimeoutError:
+            self.write(error("CLUSTERDOWN The shard of this key has no master at the moment"))
+        finally:
+            self.task = None
+        self._advance()
+
+    # Replies
+
+    def write(self, data: bytes) -> None:
+        """Bytes to the client; one that let too much pile up is dropped."""
+        transport = self.transport
+        if transport is None or not data:
+            return
+        self.bytes_out += len(data)
+        self.proxy.statistics.bytes_out += len(data)
+        if transport.get_write_buffer_size() > OUTPUT_LIMIT:
+            self.proxy.statistics.dropped_for_output += 1
+            transport.abort()
+        elif not self.is_closing:
+            transport.write(data)
+
+    def drop(self, last: bytes = b"") -> None:
+        """Say the last word, and end."""
+        if self.transport is not None:
+            self.write(last)
+            self.is_closing, self.is_plain = True, False
+            self.transport.close()
+
+    def hear(self, message: bytes) -> None:
+        """A message of a channel; who lets too many pile up is dropped."""
+        if self.proxy.limits_listener(self):
+            self.kill()
+        else:
+            self.write(message)
+
+    def kill(self) -> None:
+        """End at once."""
+        self.is_closing, self.is_plain = True, False
+        if self.transport is not None:
+            self.transport.abort()
+
+    def accept(self) -> None:
+        """The client has logged in."""
+        self.is_authenticated = True
+        self.framer.trust(self.proxy.max_bulk)
+        self.settle()
+
+    @property
+    def descriptor(self) -> int:
+        """Number of the socket."""
+        socket = self.transport.get_extra_info("socket") if self.transport is not None else None
+        return -1 if socket is None else int(socket.fileno())
+
+    def end_after(self) -> None:
+        """End when everything that came before is answered."""
+        self._ends = True
+
+    @property
+    def waiting_output(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _pause(self) -> None:
+        if not self._is_paused and self.transport is not None and not self.is_closing:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def settle(self) -> None:
+        """Find out anew whether only the usual is to be thought of, and which connections serve it."""
+        listens = self.subscriptions is not None and self.style.protocol == 2
+        self.is_plain = self.is_authenticated and not self.is_admin and self.transaction is None and not listens
+        self.lane = self.router.lane(self.style)
+
+
+def _name(transport: asyncio.Transport, side: str) -> str:
+    host, port = (transport.get_extra_info(side) or ("?", 0))[:2]
+    return f"{host}:{port}"
