@@ -34,10 +34,11 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run = asyncio.run
     with contextlib.suppress(ImportError):
-        from uvloop import run  # type: ignore[no-redef]  # noqa: PLC0415 - not on every system
-    run(_serve(configuration))
+        import uvloop  # noqa: PLC0415 - not on every system
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_serve(configuration))
 
 
 main()

@@ -65,8 +65,8 @@ class Backend(asyncio.Protocol):
     """One connection to a data node. Made closed; connects when it is first used."""
 
     __slots__ = (
-        "_begun", "_dirty", "_framer", "_greeting", "_loop", "_out", "_transport", "address", "is_closed", "listener",
-        "login", "owner", "pending", "style", "unsent",
+        "_begun", "_dirty", "_framer", "_greeting", "_loop", "_out", "_transport", "address", "is_closed",
+        "listener", "login", "owner", "pending", "style", "unsent",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, address: Address, style: Style, login: Login) -> None:
@@ -203,4 +203,3 @@ class Backend(asyncio.Protocol):
         self.pending.clear()
         border = len(entries) - self.unsent if not self._greeting else 0
         self.owner.ended(self, entries[:border], entries[border:])
-

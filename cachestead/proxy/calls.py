@@ -1,8 +1,8 @@
-"""What is done with a request that is not the usual one: checked as an engine would, then handed to who answers it.
+"""What is done with a request that is not the usual one.
 
-Commands that the proxy answers, spreads or guards register here by name: `@immediate` ones answer at once, or later
-through their entry; `@alone` ones are coroutines that have the client's connection for themselves. All others are
-passed on by their keys.
+It is checked as an engine would, then handed to who answers it. Commands that the proxy answers, spreads or guards
+register here by name: `@immediate` ones answer at once, or later through their entry; `@alone` ones are coroutines
+that have the client's connection for themselves. All others are passed on by their keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,17 @@ FOR_CONTROL = frozenset(
 )
 """What may be called at the proxy's own address."""
 WHILE_LISTENING = frozenset(
-    {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset"}
+    {
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "ssubscribe",
+        "sunsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    }
 )
 
 
@@ -182,7 +192,7 @@ def not_same_slot(first: bytes, second: bytes) -> bytes:
     return error(f"ERR '{shown[0]}' and '{shown[1]}' not in the same slot")
 
 
-def refuse(call: Call) -> bytes | None:
+def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the other
     """Why the call is not done, in the order an engine looks; None if it is."""
     session, command, words = call.session, call.command, call.words
     if command.subcommands and len(words) > 1:
@@ -197,8 +207,8 @@ def refuse(call: Call) -> bytes | None:
         return unknown_command(words)
     if session.subscriptions is not None and call.protocol == 2 and command.name not in WHILE_LISTENING:
         return error(
-            f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
-            "allowed in this context"
+            f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+            "are allowed in this context"
         )
     return None
 

@@ -1,7 +1,7 @@
 """The commands of the data nodes: what each takes, where its keys stand, whether it only reads.
 
-Read from the engine itself (COMMAND), so that the proxy knows exactly the commands that the engine behind it knows.
-Pure: a parsed reply in, a table out.
+Read from the engine itself (COMMAND), so that the proxy knows exactly what the engine behind it knows. Pure: a
+parsed reply in, a table out.
 """
 
 from __future__ import annotations

@@ -31,6 +31,10 @@ NO_PASSWORD = error(
     "ERR AUTH <password> called without any password configured for the default user. "
     "Are you sure your configuration is correct?"
 )
+NOT_LOGGED_IN = error(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+    "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+)
 NOT_A_NUMBER = error("ERR value is not an integer or out of range")
 BAD_NAME = error("ERR Client names cannot contain spaces, newlines or special characters.")
 TYPES = ("normal", "master", "replica", "slave", "pubsub")
@@ -94,7 +98,25 @@ async def hello(call: Call) -> bytes:
         protocol = int(words[1])
         if protocol not in (2, 3):
             return error("NOPROTO unsupported protocol version")
-    name, place = None, 2
+    if (refusal := _hello_options(call)) is not None:
+        return refusal
+    session.style = session.style._replace(protocol=protocol)
+    session.settle()
+    facts = {
+        "server": "redis",
+        "version": session.router.facts.get("redis_version", "7.0.0"),
+        "proto": protocol,
+        "id": session.id,
+        "mode": "standalone",
+        "role": "master",
+        "modules": [],
+    }
+    return encode(facts, protocol)
+
+
+def _hello_options(call: Call) -> bytes | None:
+    """Log in and take a name, as far as HELLO says so; what is wrong with it, if anything."""
+    session, words, name, place = call.session, call.words, call.session.name.encode(errors="surrogateescape"), 2
     while place < len(words):
         option = call.option(place)
         if option == "AUTH" and place + 2 < len(words):
@@ -109,25 +131,9 @@ async def hello(call: Call) -> bytes:
         else:
             return error(f"ERR Syntax error in HELLO option '{words[place].decode(errors='replace')}'")
     if not session.is_authenticated:
-        return error(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
-            "the same time"
-        )
-    if name is not None:
-        session.name = name.decode(errors="surrogateescape")
-    session.style = session.style._replace(protocol=protocol)
-    session.settle()
-    facts = {
-        "server": "redis",
-        "version": session.router.facts.get("redis_version", "7.0.0"),
-        "proto": protocol,
-        "id": session.id,
-        "mode": "standalone",
-        "role": "master",
-        "modules": [],
-    }
-    return encode(facts, protocol)
+        return NOT_LOGGED_IN
+    session.name = name.decode(errors="surrogateescape")
+    return None
 
 
 @alone("select")
@@ -158,44 +164,51 @@ async def reset(call: Call) -> bytes:
     return b"+RESET\r\n"
 
 
+@immediate("client|id")
+def client_id(call: Call) -> bytes:
+    """The client's number."""
+    return integer(call.session.id)
+
+
+@immediate("client|getname")
+def client_getname(call: Call) -> bytes:
+    """The client's name, nothing if it has none."""
+    return encode(call.session.name or None, call.protocol)
+
+
+@immediate("client|setname")
+def client_setname(call: Call) -> bytes:
+    """Give the client a name."""
+    if not _is_name(call.words[2]):
+        return BAD_NAME
+    call.session.name = call.words[2].decode(errors="surrogateescape")
+    return OK
+
+
+@immediate("client|no-evict", "client|no-touch")
+def client_no_evict(call: Call) -> bytes:
+    """Accepted: a proxy evicts no clients."""
+    return OK if call.option(2) in ("ON", "OFF") else error("ERR syntax error")
+
+
+@immediate("client|info")
+def client_info(call: Call) -> bytes:
+    """The client's own line of CLIENT LIST."""
+    return verbatim(describe(call.session) + "\n", call.protocol)
+
+
 @immediate("client")
-def client(call: Call) -> bytes:
-    """The subcommands about clients that a proxy can answer for itself."""
-    session, words, subcommand = call.session, call.words, call.option(1)
-    match subcommand:
-        case "ID":
-            return integer(session.id)
-        case "GETNAME":
-            return encode(session.name or None, call.protocol) if session.name else _null(call)
-        case "SETNAME":
-            if not _is_name(words[2]):
-                return BAD_NAME
-            session.name = words[2].decode(errors="surrogateescape")
-            return OK
-        case "SETINFO":
-            return _set_info(call)
-        case "NO-EVICT" | "NO-TOUCH":
-            if call.option(2) not in ("ON", "OFF"):
-                return error("ERR syntax error")
-            return OK
-        case "INFO":
-            return verbatim(describe(session) + "\n", call.protocol)
-        case "LIST":
-            return _list(call)
-        case "KILL":
-            return _kill(call)
-    return unknown_subcommand(words)
-
-
-def _null(call: Call) -> bytes:
-    return encode(None, call.protocol)
+def client_other(call: Call) -> bytes:
+    """Subcommands that only make sense on a server."""
+    return unknown_subcommand(call.words)
 
 
 def _is_name(name: bytes) -> bool:
     return all(33 <= byte <= 126 for byte in name)
 
 
-def _set_info(call: Call) -> bytes:
+@immediate("client|setinfo")
+def client_setinfo(call: Call) -> bytes:
     """The client library's name and version, which it tells by itself."""
     attribute, value = call.option(2), call.words[3]
     if attribute not in ("LIB-NAME", "LIB-VER"):
@@ -209,7 +222,9 @@ def _set_info(call: Call) -> bytes:
     return OK
 
 
-def _list(call: Call) -> bytes:
+@immediate("client|list")
+def client_list(call: Call) -> bytes:
+    """The clients of this proxy, a line each."""
     sessions = call.session.proxy.clients()
     if len(call.words) > 2:
         option, values = call.option(2), [word.decode(errors="replace") for word in call.words[3:]]
@@ -246,13 +261,15 @@ def describe(session: Session) -> str:
         f"id={session.id} addr={session.peer} laddr={session.local} fd={session.descriptor} name={session.name} "
         f"age={now - session.began:.0f} idle={now - session.active:.0f} flags={flags} db={session.style.database} "
         f"sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} qbuf={held} qbuf-free=0 argv-mem=0 "
-        f"multi-mem=0 rbs=0 rbp=0 obl=0 oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} events=r "
-        f"cmd={session.last_command} user={session.user} redir=-1 resp={session.style.protocol} "
+        f"multi-mem=0 rbs=0 rbp=0 obl=0 oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} "
+        f"events=r cmd={session.last_command} user={session.user} redir=-1 resp={session.style.protocol} "
         f"lib-name={session.library} lib-ver={session.library_version}"
     )
 
 
-def _kill(call: Call) -> bytes:
+@immediate("client|kill")
+def client_kill(call: Call) -> bytes:  # noqa: PLR0911 - each way of being wrong has its own words
+    """End connections: one by its address, or all that every filter fits."""
     words = [word.decode(errors="replace") for word in call.words[2:]]
     if len(words) == 1:
         chosen = [session for session in call.session.proxy.clients() if session.peer == words[0]]

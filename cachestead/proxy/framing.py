@@ -1,8 +1,8 @@
 """Where requests and replies begin and end in a stream of bytes, without building what they hold.
 
-Protocol only: no sockets, no loop. Feed bytes, take frames. A frame keeps its bytes as they came, so that passing it
-on costs nothing; only who needs the arguments takes them apart (`arguments`). Frames that come in pieces are looked
-at once per byte, however many pieces there are.
+Protocol only: no sockets, no loop. Feed bytes, take frames. A frame keeps its bytes as they came, so that passing
+it on costs nothing; only who needs the arguments takes them apart (`arguments`). Frames that come in pieces are
+looked at once per byte, however many pieces there are.
 
 Errors and limits are the engine's own (`Protocol error: …`), so that a client cannot tell the difference.
 """
@@ -26,9 +26,9 @@ class ProtocolError(Exception):
 
 
 Frame = tuple[bytes, bytes, int, bytes]
-"""One request: its bytes as they came (of an inline request, as they would have come otherwise), the command's name
-in lower case, how many arguments with the name, and the first one after the name, empty where there is none. A bare
-tuple, because one is made for each request."""
+"""One request: its bytes as they came (of an inline request, as they would have come otherwise), the command's
+name in lower case, how many arguments with the name, and the first one after the name, empty where there is
+none. A bare tuple, because one is made for each request."""
 
 
 _heads: dict[bytes, tuple[bytes, int]] = {}
@@ -74,7 +74,7 @@ class RequestFramer:
             raise ProtocolError(error.args[0], frames) from None
         return frames
 
-    def _split(self, data: bytes, frames: list[Frame]) -> None:
+    def _split(self, data: bytes, frames: list[Frame]) -> None:  # noqa: C901 - one loop, measured
         """Every whole request of `data`; the rest is kept."""
         size, position = len(data), 0
         find, known, append = data.find, _heads.get, frames.append
@@ -310,4 +310,4 @@ def _number(text: bytes | bytearray) -> int | None:
 
 
 def _shown(byte: int) -> str:
-    return chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte
+    return chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}"

@@ -27,7 +27,8 @@ def merge_info(texts: Sequence[str], own: Mapping[str, Mapping[str, object]]) ->
     for name, fields in sections.items():
         replaced = own.get(name, {})
         lines = [
-            f"{field}:{replaced.get(field, _merged(name.lower(), field, values))}" for field, values in fields.items()
+            f"{field}:{replaced.get(field, _merged(name.lower(), field, values))}"
+            for field, values in fields.items()
         ]
         lines += [f"{field}:{value}" for field, value in replaced.items() if field not in fields]
         parts.append("\r\n".join([f"# {name}", *lines, ""]))
@@ -74,7 +75,9 @@ def _summed(section: str, values: Sequence[str]) -> str:
     if "usec_per_call" in sums:
         sums["usec_per_call"] = sums["usec"] / sums["calls"] if sums["calls"] else 0
     return ",".join(
-        f"{name}={amount:.2f}" if name == "usec_per_call" else f"{name}={amount:g}"
+        f"{name}={amount:.2f}"
+        if name == "usec_per_call"
+        else f"{name}={amount:g}"
         if section == "latencystats"
         else f"{name}={amount:.0f}"
         for name, amount in sums.items()

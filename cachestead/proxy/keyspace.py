@@ -1,7 +1,7 @@
 """Commands over many keys or all of them: split by shard, asked at once, merged into one reply.
 
-Between the parts other clients' commands may run; each part is atomic by itself. What cannot be merged (MSETNX, set
-operations over several slots) is refused in `calls.py` like on a cluster.
+Between the parts other clients' commands may run; each part is atomic by itself. What cannot be merged
+(MSETNX, set operations over several slots) is refused in `calls.py`, as on a cluster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ from cachestead.proxy.batches import Gathering
 from cachestead.proxy.calls import Call, immediate, pass_on
 from cachestead.proxy.configuration import Layout
 from cachestead.proxy.framing import arguments, pack
-from cachestead.proxy.replies import NULL2, NULL3, OK, array, bulk, elements, error, first_error, integer, number, wrong_arity
+from cachestead.proxy.replies import (
+    NULL2,
+    NULL3,
+    OK,
+    array,
+    bulk,
+    elements,
+    error,
+    first_error,
+    integer,
+    number,
+    wrong_arity,
+)
 from cachestead.proxy.slots import slot_of
 
 SPLIT = frozenset({"del", "exists", "mget", "mset", "touch", "unlink"})
@@ -158,7 +170,9 @@ def script_exists(call: Call) -> bytes | None:
 
     def everyone(replies: list[bytes]) -> bytes:
         rows = [elements(reply)[1].split(b"\r\n")[:-1] for reply in replies]
-        return array([(b":1" if set(column) == {b":1"} else b":0") + b"\r\n" for column in zip(*rows, strict=True)])
+        return array(
+            [(b":1" if set(column) == {b":1"} else b":0") + b"\r\n" for column in zip(*rows, strict=True)]
+        )
 
     return everywhere(call, everyone)
 
@@ -178,8 +192,8 @@ def randomkey(call: Call) -> bytes | None:
 def scan(call: Call) -> bytes | None:
     """One step of a walk over the shards, one after the other.
 
-    The cursor carries the shard's index beside the shard's own cursor: nothing is remembered between the steps, and
-    any proxy can go on with the walk.
+    The cursor carries the shard's index beside the shard's own cursor: nothing is remembered between the steps,
+    and any proxy can go on with the walk.
     """
     router, words = call.session.router, call.words
     count = max(len(router.topology.shards), 1)
@@ -224,5 +238,3 @@ def to_listeners(call: Call) -> bytes | None:
     shard = session.router.topology.owner_of[0]
     session.router.send(call.entry, session.style, call.words, shard=shard)
     return None
-
-

@@ -126,5 +126,3 @@ def _nothing_to_leave(call: Call, channels: list[bytes]) -> bytes:
     rows = [encode([name, channel, 0], call.protocol) for channel in channels]
     rows = rows or [encode([name, None, 0], call.protocol)]
     return b"".join(b">" + row[1:] if call.protocol == 3 else row for row in rows)
-
-

@@ -1,8 +1,9 @@
 """Requests to data nodes: which one, over which connection, and what if it is the wrong one or gone.
 
-Three promises. A client's requests to one key are done in the order it sent them, also while slots move or a master
-changes: whatever might overtake waits until what was sent before is answered. A request that only reads is asked
-again when its node is lost; one that writes is asked again only if it was never sent. Nothing waits for ever.
+Three promises. A client's requests to one key are done in the order it sent them, also while slots move or a
+master changes: whatever might overtake waits until what was sent before is answered. A request that only reads is
+asked again when its node is lost; one that writes is asked again only if it was never sent. Nothing waits for
+ever.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Router:
 
     def start(self) -> None:
         """Begin to look at the data nodes."""
+        self._trouble.set()
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def close(self) -> None:
@@ -364,7 +366,9 @@ class Router:
         self._draining.clear()
 
     def _apply(self, found: Topology) -> None:
-        if found != self.topology or any(isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers):
+        if found != self.topology or any(
+            isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers
+        ):
             self.topology = found
             self._forget_strangers()
             for style, lane in self._lanes.items():

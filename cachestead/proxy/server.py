@@ -43,7 +43,7 @@ class Proxy:
         self.controls: set[Session] = set()
         self.is_replicated = configuration.layout is Layout.REPLICATED
         self.max_bulk = MAX_BULK
-        self._ids = count(random.randrange(1, 2**20))
+        self._ids = count(random.randrange(1, 2**20))  # noqa: S311 - no secret
         self._listening: Address | None = None
         self._servers: list[asyncio.Server] = []
         self._late_listeners: dict[int, float] = {}

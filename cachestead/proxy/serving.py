@@ -32,14 +32,20 @@ def info(call: Call) -> bytes | None:
     """The instance as one server; at the proxy's own address, the proxy alone."""
     session, proxy = call.session, call.session.proxy
     if session.is_admin:
-        wanted = {word.decode(errors="replace").lower() for word in call.words[1:]} - {"all", "default", "everything"}
+        wanted = {word.decode(errors="replace").lower() for word in call.words[1:]} - {
+            "all",
+            "default",
+            "everything",
+        }
         sections = {name: fields for name, fields in proxy.facts().items() if not wanted or name.lower() in wanted}
         return verbatim(merge_info([], {}) + _sections(sections), call.protocol)
     own = {name: fields for name, fields in proxy.facts().items() if name not in ("Server", "Commandstats")}
     own["Server"] = {"redis_mode": "standalone", "tcp_port": session.local.rpartition(":")[2]}
     own["Replication"] = {"role": "master", "connected_slaves": 0}
     own["Cluster"] = {"cluster_enabled": 0}
-    if len(call.words) > 1 and not any(word.lower() in (b"all", b"default", b"everything", b"proxy") for word in call.words[1:]):
+    if len(call.words) > 1 and not any(
+        word.lower() in (b"all", b"default", b"everything", b"proxy") for word in call.words[1:]
+    ):
         del own["Proxy"]
     shards = max(len(session.router.topology.shards), 1)
     gathering = Gathering(call.entry, shards, lambda replies: _as_one(replies, own, call.protocol))
@@ -60,7 +66,10 @@ def _visible(info: str) -> str:
 
 
 def _sections(sections: dict[str, dict[str, object]]) -> str:
-    parts = ["\r\n".join([f"# {name}", *(f"{k}:{v}" for k, v in fields.items()), ""]) for name, fields in sections.items()]
+    parts = [
+        "\r\n".join([f"# {name}", *(f"{k}:{v}" for k, v in fields.items()), ""])
+        for name, fields in sections.items()
+    ]
     return "\r\n".join(parts)
 
 
@@ -141,7 +150,12 @@ def icluster(call: Call) -> bytes | None:
     router = call.session.router
     if call.option(1) != "NODES" or router.configuration.layout is not Layout.CLUSTER:
         return unknown_command(call.words)
-    router.send((Gathering(call.entry, 1, lambda replies: replies[0]), 0, call.command, pack(b"CLUSTER", b"NODES")), call.session.style, [b"CLUSTER"], 0)
+    router.send(
+        (Gathering(call.entry, 1, lambda replies: replies[0]), 0, call.command, pack(b"CLUSTER", b"NODES")),
+        call.session.style,
+        [b"CLUSTER"],
+        0,
+    )
     return None
 
 

@@ -128,7 +128,12 @@ class Session(asyncio.Protocol):
             frames = self.framer.feed(data)
         except ProtocolError as wrong:
             frames = [*wrong.args[1], (b"", wrong.args[0].encode(), 0, b"")]
-        if self._backlog or self.task is not None or self._is_choked or self._under_way + len(frames) > self._window:
+        if (
+            self._backlog
+            or self.task is not None
+            or self._is_choked
+            or self._under_way + len(frames) > self._window
+        ):
             self._backlog += frames
             self._advance()
         elif frames:
@@ -145,7 +150,7 @@ class Session(asyncio.Protocol):
         writers, owner_of = lane.writers, lane.owner_of
         reader = next(lane.readers, None) if self.proxy.is_replicated else None
         index = -1
-        for index, frame in enumerate(frames):  # noqa: B007 - where it stopped is asked below
+        for index, frame in enumerate(frames):
             raw, name, argc, key = frame
             command = commands.get(name)
             if (
@@ -159,7 +164,7 @@ class Session(asyncio.Protocol):
                     (reader if command.reads else writers[0]).send((batch, index, command, raw))
                 else:
                     if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
-                        key = key[start:end]  # noqa: PLW2901
+                        key = key[start:end]
                     writers[owner_of[crc_hqx(key, 0) & 16383]].send((batch, index, command, raw))
             elif not answer(self, batch, index, frame):
                 break

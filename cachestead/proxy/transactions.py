@@ -1,9 +1,9 @@
 """MULTI, EXEC, DISCARD, WATCH.
 
 Commands are checked and kept here, and go out together at EXEC, in one piece on a shared connection: nothing comes
-between them there. A transaction over several slots becomes one for each slot (service limits, 13.3: the order across
-slots is not kept), each of them whole. WATCH takes a connection of its own, on which its slot's part is run first; if
-that one is refused, nothing of the rest is done.
+between them there. A transaction over several slots becomes one for each slot (service limits, 13.3: the order
+across slots is not kept), each of them whole. WATCH takes a connection of its own, on which its slot's part is run
+first; if that one is refused, nothing of the rest is done.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Transaction:
         """Keep a command for EXEC."""
         if call.command.name in ("multi", "watch"):
             nested = call.command.name == "multi"
-            return error("ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed")
+            return error(
+                "ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed"
+            )
         router = call.session.router
         slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
         if isinstance(slot, tuple):

@@ -11,9 +11,9 @@ from cachestead.proxy.keyspace import SPLIT
 
 _SHIELDED = frozenset(
     """
-    asking bgrewriteaof bgsave debug failover migrate module monitor psync readonly
-    readwrite replconf replicaof restore-asking save shutdown slaveof swapdb sync
-    """.split()
+    asking bgrewriteaof bgsave debug failover migrate module monitor psync readonly readwrite replconf replicaof
+    restore-asking save shutdown slaveof swapdb sync
+    """.split()  # noqa: SIM905 - a list of words reads better
 )
 """Commands that would let a client reach past the proxy or take data nodes out of its hands: refused whatever the
 instance's version allows."""
@@ -21,8 +21,8 @@ instance's version allows."""
 _OWN = {"icluster": -2, "proxy": -2}
 """Commands that no engine has, with their arity."""
 _AT_START = {
-    "auth": -2, "client": -2, "config": -2, "echo": 2, "hello": -1, "info": -1, "latency": -2, "ping": -1, "quit": -1,
-    "slowlog": -2,
+    "auth": -2, "client": -2, "config": -2, "echo": 2, "hello": -1, "info": -1, "latency": -2, "ping": -1,
+    "quit": -1, "slowlog": -2,
 }  # fmt: skip
 """What the control plane may call before any data node has said what it knows."""
 
@@ -31,7 +31,9 @@ class Vocabulary:
     """Commands by the name that clients use, in lower case."""
 
     def __init__(self, table: CommandTable | None, configuration: ProxyConfiguration) -> None:
-        self._table = table or CommandTable({name.encode(): Command(name, arity) for name, arity in _AT_START.items()})
+        self._table = table or CommandTable(
+            {name.encode(): Command(name, arity) for name, arity in _AT_START.items()}
+        )
         self._refused = configuration.refused | _SHIELDED
         renamed = {old.lower(): new.lower() for old, new in configuration.renamed.items()}
         self._commands: dict[bytes, Command] = {}
