@@ -195,7 +195,13 @@ OUT_OF_NAME = replace(HA_3, nodes=(*HA_3.nodes[:2], replace(HA_3.nodes[2], in_do
             HA_3, CLUSTER.format("r2", 4), 4, {}, errors.InstanceTypeUnchangeable, "spec_code", id="another type"
         ),
         pytest.param(
-            HA_3, "redis.ha.xu1.large.p3.1", 1, TO_ANOTHER, errors.EngineVersionNotSupported, "spec_code", id="version"
+            HA_3,
+            "redis.ha.xu1.large.p3.1",
+            1,
+            TO_ANOTHER,
+            errors.EngineVersionNotSupported,
+            "spec_code",
+            id="version",
         ),
         pytest.param(
             HA_3,
