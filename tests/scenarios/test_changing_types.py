@@ -15,6 +15,7 @@ import pytest
 from crashes import ANSWERED, Crash, settled
 from installation import Installation, client_of, eventually
 from ledger import to_address, writing
+from redis.exceptions import NoPermissionError, ResponseError
 from resizes import last_task, resize, resized
 from witnesses import agreed, assert_nothing_is_left_over
 
@@ -27,6 +28,7 @@ FLAVORS = {
 EVERY_PAIR = (SPLIT, PROXY, HA, PROXY, SPLIT, HA)
 """Beginning with a master/standby instance, one after the other."""
 TO_ANOTHER = {"change_type": "instanceType"}
+MANY = 300_000
 LAST_MOMENT = 100
 """Acknowledged values that may go with a killed master: what its replica lags behind on a busy machine."""
 
@@ -119,9 +121,7 @@ def test_a_change_of_type_goes_on_after_the_service_is_killed(
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_a_master_is_killed_while_data_is_copied(installation: Installation, instance: dict[str, Any], side: str):
     become(installation, instance, HA)
-    with client_of(instance) as client:
-        for first in range(0, 300_000, 10_000):
-            client.mset({f"many-{number}": "x" * 200 for number in range(first, first + 10_000)})
+    fill(instance)
     before = {one["replication_ip"] for one in members(installation, instance)}
     flavor, gb = FLAVORS[PROXY]
     with writing(to_address(instance)) as ledger, installation.http() as api:
@@ -141,8 +141,45 @@ def test_a_master_is_killed_while_data_is_copied(installation: Installation, ins
     lost = ledger.lost()
     assert len(lost) <= (LAST_MOMENT if side == "old" else 0), f"{len(lost)} acknowledged values are lost"
     with client_of(instance) as client:
-        assert client.dbsize() >= 300_000
+        assert client.dbsize() >= MANY
         client.flushall()
+
+
+def fill(instance: dict[str, Any]) -> None:
+    """So many keys that they cannot be copied in a moment."""
+    with client_of(instance) as client:
+        for first in range(0, MANY, 10_000):
+            client.mset({f"many-{number}": "x" * 200 for number in range(first, first + 10_000)})
+
+
+def test_tenants_read_but_do_not_write_while_data_is_copied(installation: Installation, instance: dict[str, Any]):
+    become(installation, instance, HA)
+    fill(instance)
+    flavor, gb = FLAVORS[PROXY]
+    with client_of(instance) as client, installation.http() as api:
+        assert resize(api, instance, flavor, gb, **TO_ANOTHER).status_code == 204
+        task = api.get(f"/instances/{instance['instance_id']}/tasks").json()["tasks"][0]
+        eventually(lambda: is_copying(api, instance, task))
+        assert client.get("many-7") == "x" * 200
+        with pytest.raises(NoPermissionError):
+            client.set("many-7", "y")
+        settled(installation, instance["instance_id"])
+        assert client.get("many-7") == "x" * 200
+        assert client.set("many-7", "y")
+        client.flushall()
+
+
+def test_names_of_commands_and_the_port_stay(installation: Installation):
+    flavor, gb = FLAVORS[HA]
+    more = {"rename_commands": {"keys": "kkeys"}, "port": 6401}
+    made = installation.create("renamed", flavor, capacity=gb, engine_version="6.0", **more)
+    for kind in (SPLIT, PROXY, HA):
+        become(installation, made, kind)
+        with client_of(made) as client:
+            client.set("kept", kind)
+            assert client.execute_command("KKEYS", "*") == ["kept"]
+            with pytest.raises(ResponseError):
+                client.keys()
 
 
 def members(installation: Installation, instance: dict[str, Any]) -> list[dict[str, Any]]:
