@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
-from cachestead.proxy.batches import Entry
+from cachestead.proxy.batches import Entry, Sink, put
 from cachestead.proxy.configuration import Address
-from cachestead.proxy.framing import ReplyFramer, pack
+from cachestead.proxy.framing import LARGE, ReplyFramer, pack
 from cachestead.proxy.replies import text
 
 CONNECT_SECONDS = 2.0
@@ -65,8 +65,8 @@ class Backend(asyncio.Protocol):
     """One connection to a data node. Made closed; connects when it is first used."""
 
     __slots__ = (
-        "_begun", "_dirty", "_framer", "_greeting", "_loop", "_out", "_transport", "address", "is_closed",
-        "listener", "login", "owner", "pending", "style", "unsent",
+        "_begun", "_coming", "_dirty", "_framer", "_greeting", "_loop", "_out", "_sink", "_transport",
+        "address", "is_closed", "listener", "login", "on_room", "owner", "pending", "style", "unsent",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, address: Address, style: Style, login: Login) -> None:
@@ -82,6 +82,11 @@ class Backend(asyncio.Protocol):
         self._dirty = self._begun = False
         self._greeting = 0
         self._framer = ReplyFramer()
+        self._coming = 0
+        """Bytes still to come of a reply that is passed on in pieces."""
+        self._sink: Sink | None = None
+        self.on_room: Callable[[bool], None] | None = None
+        """Who is told when the node takes no more for now, and when it does again."""
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -101,10 +106,25 @@ class Backend(asyncio.Protocol):
             self._dirty = True
             self._loop.call_soon(self._flush)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the node does not take what is sent as fast as it comes."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > HIGH_WATER
+    def pause_writing(self) -> None:
+        """The node does not take what is sent as fast as it comes."""
+        if self.on_room is not None:
+            self.on_room(False)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        if self.on_room is not None:
+            self.on_room(True)
+
+    def hold(self) -> None:
+        """Take nothing more from the node for now: who reads a large reply is slow."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Take what is next."""
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """End it; nobody is told."""
@@ -141,6 +161,7 @@ class Backend(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
         greetings = self._greetings()
         self._greeting = len(greetings)
         self._out.insert(0, b"".join(greetings))
@@ -155,6 +176,8 @@ class Backend(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give replies to whom they belong."""
+        if self._coming and not (data := self._go_on_passing(data)):
+            return
         replies = self._framer.feed(data)
         if self._greeting:
             replies = self._greeted(replies)
@@ -179,6 +202,29 @@ class Backend(asyncio.Protocol):
             if not batch.left:
                 batch.done()
 
+        if self._framer.awaited > LARGE and pending and not self._greeting:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """The oldest request's reply is large: its client gets it in pieces, if it is its turn."""
+        batch, index, _, _ = self.pending[0]
+        sink = self._sink = batch.sink(index)
+        if sink is not None:
+            first = self._framer.take()
+            self._coming = self._framer.awaited - len(first)
+            self._framer.awaited = 0
+            sink(first, self)
+
+    def _go_on_passing(self, data: bytes) -> bytes:
+        """The next piece; what does not belong to it is returned."""
+        piece, rest = data[: self._coming], data[self._coming :]
+        self._coming -= len(piece)
+        assert self._sink is not None
+        self._sink(piece, self)
+        if not self._coming:
+            put(self.pending.popleft(), b"")
+        return rest
+
     def _greeted(self, replies: list[bytes]) -> list[bytes]:
         while self._greeting and replies:
             self._greeting -= 1
@@ -201,5 +247,8 @@ class Backend(asyncio.Protocol):
         self.is_closed = True
         entries = list(self.pending)
         self.pending.clear()
+        if self._coming:
+            # Half of the reply is with the client already.
+            entries.pop(0)[0].lost()
         border = len(entries) - self.unsent if not self._greeting else 0
         self.owner.ended(self, entries[:border], entries[border:])

@@ -29,6 +29,22 @@ class Batch(Protocol):
     def lost(self) -> None:
         """A write was lost on its way: nobody knows whether it was done. Its result will not come."""
 
+    def sink(self, index: int) -> Sink | None:
+        """Who takes a large reply in pieces; None if it has to come in one."""
+
+
+Sink = Callable[[bytes, "Flow"], None]
+
+
+class Flow(Protocol):
+    """A stream that can be held up while its reader is slow."""
+
+    def hold(self) -> None:
+        """Bring nothing more for now."""
+
+    def go_on(self) -> None:
+        """Bring what is next."""
+
 
 Entry = tuple[Batch, int, Command, bytes]
 """A request on its way."""
@@ -60,6 +76,11 @@ class Gathering:
         """The whole is lost with its part."""
         self.into[0].lost()
 
+    def sink(self, index: int) -> Sink | None:
+        """Parts are merged, so each has to be whole."""
+        del index
+        return None
+
 
 class Waiting:
     """Requests that a coroutine waits for."""
@@ -80,6 +101,11 @@ class Waiting:
         """Tell who waits."""
         if not self.future.done():
             self.future.set_exception(LostInFlight())
+
+    def sink(self, index: int) -> Sink | None:
+        """Who waits wants the whole."""
+        del index
+        return None
 
 
 class LostInFlight(Exception):

@@ -126,8 +126,10 @@ BLOCKING: Alone = _blocking
 
 def run_alone(session: Session, frame: Frame) -> bool:
     """Whether the request has to have the connection for itself."""
+    if not frame[0]:
+        return frame[2] > 0
     command = session.proxy.vocabulary.get(frame[1])
-    if command is None or not frame[0]:
+    if command is None:
         return False
     if session.transaction is not None and session.transaction.is_open:
         return command.name in _ENDS_TRANSACTION
@@ -141,6 +143,8 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
     """Answer a request or send it on its way; False if it has to wait for its turn."""
     raw, name, _, _ = frame
     if not raw:
+        if run_alone(session, frame):
+            return False
         session.end_after()
         put((batch, index, _UNKNOWN, raw), error(f"ERR {name.decode()}"))
         return True

@@ -9,11 +9,15 @@ Errors and limits are the engine's own (`Protocol error: …`), so that a client
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cachestead.proxy.inline import split_line
 
 MAX_BULK = 512 * 1024 * 1024
 MAX_ARGUMENTS = 2**31 - 1
 MAX_LINE = 64 * 1024
+LARGE = 1024 * 1024
+"""An argument or a string reply beyond this is passed on in pieces where that is possible."""
 STRANGER_BULK, STRANGER_ARGUMENTS = 16_384, 10
 """What a client may send before it has logged in."""
 _HEADS = 4096
@@ -47,6 +51,10 @@ class RequestFramer:
         """How much of it is known to be whole arguments."""
         self._left = -1
         """Arguments of it that have not come whole; -1 while their number is not known."""
+        self.awaited = 0
+        """Size of the argument that is coming, once it is known, else 0."""
+        self._passing: Callable[[bytes, bool], None] | None = None
+        """Who gets the open request in pieces, and whether a piece is the last."""
 
     def trust(self, max_bulk: int = MAX_BULK) -> None:
         """The client has logged in: only the usual limits count from now."""
@@ -57,16 +65,54 @@ class RequestFramer:
         """Bytes kept of a request that is not whole."""
         return len(self._open)
 
-    @property
-    def is_midway(self) -> bool:
-        """Whether a request has begun and not ended."""
-        return bool(self._open)
+    def large(self) -> Frame | None:
+        """What is known of an open request whose next argument is large, if that is enough to route it."""
+        if self.awaited <= LARGE or self._passing is not None:
+            return None
+        parts = bytes(self._open[: self._seen]).split(b"\r\n", 5)
+        if len(parts) < 6 or len(parts[2]) != int(parts[1][1:]) or len(parts[4]) != int(parts[3][1:]):
+            return None
+        return b"", parts[2].lower(), int(parts[0][1:]), parts[4]
+
+    def pass_on(self, to: Callable[[bytes, bool], None]) -> None:
+        """Keep nothing of the open request: its pieces go there as they come, this first one included."""
+        first, self._open = bytes(self._open), bytearray()
+        self._passing, self.awaited = to, self.awaited - (len(first) - self._seen)
+        self._head = b""
+        to(first, False)
+
+    def _pass(self, data: bytes) -> bytes:
+        """Pass on what belongs to the open request; what follows it is returned."""
+        position, size = 0, len(data)
+        while self._left:
+            if self.awaited:
+                step = min(self.awaited, size - position)
+                self.awaited, position = self.awaited - step, position + step
+                if self.awaited:
+                    break
+                self._left -= 1
+                continue
+            end = data.find(b"\n", position)
+            if end < 0:
+                self._head += data[position:]
+                position = size
+                break
+            self.awaited = self._bulk_length(bytearray((self._head + data[position:end])[1:-1])) + 2
+            self._head, position = b"", end + 1
+        to, is_last = self._passing, not self._left
+        assert to is not None
+        if is_last:
+            self._passing = None
+        to(data[:position], is_last)
+        return data[position:]
 
     def feed(self, data: bytes) -> list[Frame]:
         """The requests that are whole now. Raises `ProtocolError`; those before it are in its second argument."""
         frames: list[Frame] = []
         try:
-            if self._open:
+            if self._passing is not None:
+                data = self._pass(data)
+            elif self._open:
                 data = self._go_on(data, frames)
             if data:
                 self._split(data, frames)
@@ -114,7 +160,7 @@ class RequestFramer:
     def _split_one(self, data: bytes, position: int, frames: list[Frame]) -> int:
         """One request, checked in every way; where the next begins, or -1 with the rest kept."""
         self._open = bytearray(data[position:])
-        self._seen, self._left = 0, -1
+        self._seen, self._left, self.awaited = 0, -1, 0
         end = self._finish(frames)
         if end < 0:
             return -1
@@ -148,9 +194,10 @@ class RequestFramer:
                 raise ProtocolError(f"Protocol error: expected '$', got '{_shown(held[self._seen])}'")
             end = line + 2 + self._bulk_length(held[self._seen + 1 : line]) + 2
             if end > len(held):
+                self.awaited = end - self._seen
                 return -1
             self._seen, self._left = end, self._left - 1
-        end = self._seen
+        end, self.awaited = self._seen, 0
         raw = bytes(memoryview(held)[:end])
         if raw[1:2] not in b"0-":
             frames.append(_frame(raw))
@@ -234,15 +281,18 @@ class ReplyFramer:
         """How much of the open reply is known to be whole elements."""
         self._left = 1
         """Elements of it that have not come whole."""
+        self.awaited = 0
+        """Size of the open reply where it is a single string, else 0."""
 
-    @property
-    def held(self) -> int:
-        """Bytes kept of a reply that is not whole."""
-        return len(self._open)
+    def take(self) -> bytes:
+        """What has come of the open reply; who takes it sees to the rest."""
+        taken, self._open = bytes(self._open), bytearray()
+        return taken
 
     def feed(self, data: bytes) -> list[bytes]:
         """The replies that are whole now."""
         replies: list[bytes] = []
+        self.awaited = self.awaited if self._open else 0
         if self._open:
             self._open += data
             if not self._advance(self._open):
@@ -252,7 +302,7 @@ class ReplyFramer:
             data = bytes(whole[self._seen :])
             whole.release()
             self._open = bytearray()
-        self._seen, self._left = 0, 1
+        self._seen, self._left, self.awaited = 0, 1, 0
         size, position = len(data), 0
         find, append = data.find, replies.append
         while position < size:
@@ -263,6 +313,7 @@ class ReplyFramer:
             if kind == 36 and data[position + 1] != 45:
                 end += int(data[position + 1 : end - 2]) + 2
                 if end > size:
+                    self.awaited = end - position
                     break
             elif kind not in _ONE_LINE and kind != 36:
                 self._seen, self._left = position, 1

@@ -153,6 +153,10 @@ class Router:
                 return first, key
         return slot
 
+    def slot_for(self, key: bytes) -> int:
+        """The slot of a key."""
+        return slot_of(key)
+
     def ask(self, style: Style, requests: Sequence[tuple[Command, bytes, int]]) -> asyncio.Future[list[bytes]]:
         """Replies to some requests, each to the shard at this index (-1: its key's). Raises `LostInFlight`."""
         waiting = Waiting(time.monotonic(), len(requests))
@@ -461,6 +465,12 @@ class Lease(_Plain):
             self.backend.send((waiting, index, command, raw))
         return await waiting.future
 
+    async def announce(self, command: Command) -> bytes:
+        """The reply to a request that is sent in pieces. Raises `LostInFlight`."""
+        waiting = Waiting(time.monotonic(), 1)
+        self.backend.pending.append((waiting, 0, command, b""))
+        return (await waiting.future)[0]
+
     def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:
         """Tell who holds it."""
         super().ended(connection, sent, unsent)
@@ -488,6 +498,9 @@ class _Nobody:
 
     def lost(self) -> None:
         """Nothing."""
+
+    def sink(self, index: int) -> None:
+        """Nobody."""
 
 
 _CONTROL = Command("control")

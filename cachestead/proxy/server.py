@@ -16,7 +16,7 @@ from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import MAX_BULK, Frame, arguments
 from cachestead.proxy.replies import error
 from cachestead.proxy.router import Router
-from cachestead.proxy.session import Session
+from cachestead.proxy.session import HIGH_WATER, OUTPUT_LIMIT, Session
 from cachestead.proxy.statistics import SAMPLE_EVERY, Statistics
 from cachestead.proxy.vocabulary import Vocabulary
 
@@ -24,6 +24,8 @@ for _topic in ("blocking", "connection", "keyspace", "pubsub", "serving", "trans
     import_module(f"cachestead.proxy.{_topic}")
 
 BACKLOG = 4096
+STALLED_SECONDS = 5.0
+"""How long a client may hold up a data node by not taking a large reply."""
 TOO_MANY = error("ERR max number of clients reached")
 LISTENER_HARD_BYTES = 32 * 1024 * 1024
 LISTENER_SOFT_BYTES, LISTENER_SOFT_SECONDS = 8 * 1024 * 1024, 60.0
@@ -133,6 +135,11 @@ class Proxy:
             return False
         since = self._late_listeners.setdefault(session.id, time.monotonic())
         return time.monotonic() - since > LISTENER_SOFT_SECONDS
+
+    def piece_limit(self) -> int:
+        """How much of a large reply may wait for its client before its data node has to: less, the more do."""
+        held = sum(session.held_up is not None for session in self.sessions.values())
+        return max(HIGH_WATER, OUTPUT_LIMIT // (held + 1))
 
     # What was done
 
@@ -288,6 +295,9 @@ class Proxy:
             now = time.monotonic()
             self.statistics.tick(now)
             timeout = float(self.configuration.parameters.get("timeout", 0))
+            for session in self.clients():
+                if session.is_stalled(now, STALLED_SECONDS):
+                    session.kill()
             for session in self.clients() if timeout else ():
                 if now - session.active > timeout and session.task is None and session.subscriptions is None:
                     session.drop()

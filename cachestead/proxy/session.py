@@ -15,9 +15,10 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from cachestead.proxy.backends import Style
-from cachestead.proxy.batches import LostInFlight
+from cachestead.proxy.batches import Flow, LostInFlight, Sink
 from cachestead.proxy.calls import Call, Closing, answer, run_alone
-from cachestead.proxy.framing import Frame, ProtocolError, RequestFramer
+from cachestead.proxy.commands import Command
+from cachestead.proxy.framing import LARGE, Frame, ProtocolError, RequestFramer
 from cachestead.proxy.replies import error
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class ClientBatch:
     def done(self) -> None:
         """Everything is answered."""
         self.session.complete()
+
+    def sink(self, index: int) -> Sink | None:
+        """The client itself, when all before is answered."""
+        return self.session.sink(self, index)
 
     def lost(self) -> None:
         """Nobody knows what became of a write: the client is told as a server would that went away."""
@@ -78,6 +83,10 @@ class Session(asyncio.Protocol):
         self.last_command = "NULL"
         self.bytes_in = self.bytes_out = self.commands = 0
         self.is_closing = False
+        self._large_command: Command | None = None
+        self.held_up: Flow | None = None
+        """A data node's connection that waits for this client to take a large reply."""
+        self._held_since, self._held_bytes = 0.0, 0
         self.task: asyncio.Task[None] | None = None
         """The request that has the connection for itself."""
         self._batches: deque[ClientBatch] = deque()
@@ -100,6 +109,8 @@ class Session(asyncio.Protocol):
         """The client is gone; nothing of it stays behind."""
         self.is_closing, self.is_plain = True, False
         self.transport = None
+        if self.held_up is not None:
+            self.held_up.go_on()
         self._backlog.clear()
         if self.task is not None:
             self.task.cancel()
@@ -117,6 +128,9 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It reads again."""
         self._is_choked = False
+        if self.held_up is not None:
+            self.held_up.go_on()
+            self.held_up = None
         self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -128,6 +142,8 @@ class Session(asyncio.Protocol):
             frames = self.framer.feed(data)
         except ProtocolError as wrong:
             frames = [*wrong.args[1], (b"", wrong.args[0].encode(), 0, b"")]
+        if self.framer.awaited > LARGE and (large := self._large()) is not None:
+            frames.append(large)
         if (
             self._backlog
             or self.task is not None
@@ -222,13 +238,52 @@ class Session(asyncio.Protocol):
             self._process(frames)
         if len(self._backlog) > BACKLOG_FRAMES or self._is_choked:
             self._pause()
-        elif self._is_paused and not self.is_closing and self.transport is not None:
-            self._is_paused = False
-            self.transport.resume_reading()
+        elif self.task is None:
+            self._resume()
+
+    def _large(self) -> Frame | None:
+        """A large request that has begun to come, if it can be sent on in pieces."""
+        frame = self.framer.large()
+        command = None if frame is None or not self.is_plain else self.proxy.vocabulary.get(frame[1])
+        if frame is None or command is None or not command.fast or not command.takes(frame[2]):
+            return None
+        self._pause()
+        self._large_command = command
+        return b"", b"", frame[2], frame[3]
+
+    async def _send_large(self, frame: Frame) -> None:
+        """Send a request on while it comes, on a connection of its own; hold the client up where the node is."""
+        command = self._large_command
+        assert command is not None
+        lease = await self.router.lease(self.router.slot_for(frame[3]), self.style)
+        try:
+            reply = lease.announce(command)
+            lease.backend.on_room = self._room
+            self.framer.pass_on(lambda piece, _: lease.backend.send_bytes(piece))
+            self._resume()
+            answered = await reply
+        except BaseException:
+            lease.close()
+            raise
+        lease.backend.on_room = None
+        lease.give_back()
+        if answered.startswith((b"-MOVED", b"-ASK", b"-READONLY")):
+            self.router.look()
+            answered = error("TRYAGAIN The key moved while its value came")
+        self.write(answered)
+
+    def _room(self, has_room: bool) -> None:  # noqa: FBT001 - called back
+        if has_room:
+            self._resume()
+        else:
+            self._pause()
 
     async def _run(self, frame: Frame) -> None:
         """One request that has the connection for itself."""
         try:
+            if not frame[0]:
+                await self._send_large(frame)
+                return
             call = Call.of(self, frame)
             call.command.calls += 1
             self.last_command = call.command.name
@@ -241,9 +296,36 @@ class Session(asyncio.Protocol):
             self.write(error("CLUSTERDOWN The shard of this key has no master at the moment"))
         finally:
             self.task = None
-        self._advance()
+            self._advance()
 
     # Replies
+
+    def sink(self, batch: ClientBatch, index: int) -> Sink | None:
+        """Where pieces of a large reply go, when it is its turn."""
+        if self._batches[0] is not batch or (index and not all(batch.results[:index])):
+            return None
+        if index and batch.results[0]:
+            self.write(b"".join(batch.results[:index]))
+            batch.results[:index] = [b""] * index
+        return self._write_piece
+
+    def _write_piece(self, piece: bytes, flow: Flow) -> None:
+        if self.transport is None or self.is_closing:
+            return
+        self.bytes_out += len(piece)
+        self.transport.write(piece)
+        if self.waiting_output > self.proxy.piece_limit():
+            self.held_up = flow
+            self._held_since, self._held_bytes = time.monotonic(), self.waiting_output
+            flow.hold()
+
+    def is_stalled(self, now: float, seconds: float) -> bool:
+        """Whether the client has taken nothing for so long while a data node waits for it."""
+        if self.held_up is None:
+            return False
+        if self.waiting_output < self._held_bytes:
+            self._held_since, self._held_bytes = now, self.waiting_output
+        return now - self._held_since > seconds
 
     def write(self, data: bytes) -> None:
         """Bytes to the client; one that let too much pile up is dropped."""
@@ -298,6 +380,11 @@ class Session(asyncio.Protocol):
     def waiting_output(self) -> int:
         """Bytes that the client has not taken yet."""
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _resume(self) -> None:
+        if self._is_paused and self.transport is not None and not self.is_closing:
+            self._is_paused = False
+            self.transport.resume_reading()
 
     def _pause(self) -> None:
         if not self._is_paused and self.transport is not None and not self.is_closing:

@@ -247,6 +247,8 @@ async def _settle_proxies(ctx: StepContext, instance: Instance, gone: str) -> No
     going = [proxy for proxy in instance.proxies if proxy not in staying.proxies]
     async with ctx.machinery.turns.healing_proxies(instance.id):
         await _save_proxies_away(ctx, going)
+        # What they are at is answered before their connections end.
+        await asyncio.gather(*(ctx.machinery.runtime.stop_node(proxy.id) for proxy in going))
         await remove_proxies(ctx.machinery, going)
     served = tuple(replace(node, active=True) for node in staying.nodes)
     await ensure_proxies(ctx.machinery, replace(staying, nodes=served))
