@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cachestead.engine.connection import Client, answering
+from cachestead.engine.connection import Client, call_each
 
 LARGE_BYTES = 1024 * 1024
 AT_ONCE = 250
@@ -35,7 +35,7 @@ async def differing(source: Client, target: Client, keys: Sequence[str]) -> list
 
 
 async def _differing_of_a_few(source: Client, target: Client, keys: Sequence[str]) -> list[str]:
-    sizes = await _each(source, [("MEMORY USAGE", key) for key in keys])
+    sizes = await call_each(source, [("MEMORY USAGE", key) for key in keys])
     small = [key for key, size in zip(keys, sizes, strict=True) if size is not None and size <= LARGE_BYTES]
     large = [key for key, size in zip(keys, sizes, strict=True) if size is not None and size > LARGE_BYTES]
     ends, same = await _both(source, target, [("PEXPIRETIME", key) for key in (*small, *large)])
@@ -45,23 +45,23 @@ async def _differing_of_a_few(source: Client, target: Client, keys: Sequence[str
     odd |= {key for key in unlike if await _reads(source, key) != await _reads(target, key)}
     odd |= {key for key in large if await _length(source, key) != await _length(target, key)}
     # What expired while it was compared is gone on both sides, or about to be.
-    left = await _each(source, [("EXISTS", key) for key in sorted(odd)])
+    left = await call_each(source, [("EXISTS", key) for key in sorted(odd)])
     return [key for key, there in zip(sorted(odd), left, strict=True) if there]
 
 
 async def _reads(client: Client, key: str) -> Any:
     """The content in an order of its own; of a type that is not known, its dump."""
-    [kind] = await _each(client, [("TYPE", key)])
+    [kind] = await call_each(client, [("TYPE", key)])
     reads = _READ.get(kind, (("DUMP",),))
-    answers = await _each(client, [_of_key(words, key) for words in reads])
+    answers = await call_each(client, [_of_key(words, key) for words in reads])
     if kind == "set":
         return kind, sorted(answers[0])
     return kind, sorted(answers[0].items()) if kind == "hash" else answers
 
 
 async def _length(client: Client, key: str) -> Any:
-    [kind] = await _each(client, [("TYPE", key)])
-    return kind, await _each(client, [(_LENGTH.get(kind, "MEMORY USAGE"), key)])
+    [kind] = await call_each(client, [("TYPE", key)])
+    return kind, await call_each(client, [(_LENGTH.get(kind, "MEMORY USAGE"), key)])
 
 
 def _of_key(words: Sequence[Any], key: str) -> tuple[Any, ...]:
@@ -70,14 +70,4 @@ def _of_key(words: Sequence[Any], key: str) -> tuple[Any, ...]:
 
 
 async def _both(source: Client, target: Client, commands: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:
-    return iter(await asyncio.gather(_each(source, commands), _each(target, commands)))
-
-
-async def _each(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """The answers to commands, in one round trip."""
-    if not commands:
-        return []
-    async with answering(client), client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        return list(await pipeline.execute())
+    return iter(await asyncio.gather(call_each(source, commands), call_each(target, commands)))

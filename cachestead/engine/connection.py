@@ -6,7 +6,7 @@ A client made here translates renamed commands on the wire, so callers use the c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -97,6 +97,16 @@ async def call(client: Client, *arguments: Any) -> Any:
     """The answer to one command; raises `EngineUnreachable` or `EngineRefused`."""
     async with answering(client):
         return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+
+
+async def call_each(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The answers to several commands, in one round trip. The first refusal is raised."""
+    if not commands:
+        return []
+    async with answering(client), client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute())
 
 
 @asynccontextmanager

@@ -24,16 +24,13 @@ from cachestead.engine.comparing import differing
 from cachestead.engine.connection import Client, address_of, answering, call, with_patience
 from cachestead.engine.errors import CopyFailed, EngineRefused, SourceChanged
 from cachestead.engine.info import NodeFacts, observe_node
+from cachestead.engine.pages import Key, keys_in_a_page, pages
 from cachestead.engine.polling import until
 
-PAGE_KEYS = 2000
-PAGE_BYTES = 4 * 1024 * 1024
-"""A source answers nobody while it sends a page, and holds it in memory: keys in it go by their mean size."""
 KEY_SECONDS = 120.0
 """How long a target may take over one key."""
 ANSWER_SECONDS = 600.0
 """How long a page may take."""
-SLOTS_AT_ONCE = 256
 SAMPLE_KEYS = 5000
 """About so many keys are compared by content; all, if there are no more."""
 SERVE_SECONDS = 20.0
@@ -52,8 +49,6 @@ end
 return missing
 """
 """Scripts, for a hundred times fewer answers. Keys of several slots may not be named as such and come as words."""
-
-Key = str
 
 
 @dataclass(frozen=True)
@@ -176,7 +171,7 @@ class _Copy:
         """The targets have the source's keys, with their deadlines."""
         for database in seen.keyspace:
             pair = await self._pair(source, seen, database.database, has_deadlines=database.expires > 0)
-            async for groups in _pages(pair):
+            async for groups in pages(pair.source, pair.page_keys, is_cluster=pair.is_cluster):
                 await self._send(pair, groups)
                 if pair.has_deadlines:
                     await self._set_deadlines(pair, [key for keys in groups for key in keys])
@@ -220,14 +215,13 @@ class _Copy:
             self._pairs.push_async_callback(own.aclose)
             return own
 
-        size = int(seen.raw.get("used_memory_dataset", seen.used_memory)) // max(seen.keys, 1)
         return _Pair(
             number,
             await to(source),
             [await to(target.client) for target in self.targets],
             is_cluster=_is_cluster(seen),
             has_deadlines=has_deadlines,
-            page_keys=max(1, min(PAGE_KEYS, PAGE_BYTES // max(size, 1))),
+            page_keys=keys_in_a_page(seen),
         )
 
     async def _send(self, pair: _Pair, groups: Sequence[Sequence[Key]]) -> None:
@@ -341,47 +335,6 @@ async def _check_same(sources: Sequence[Client], before: Sequence[NodeFacts]) ->
         now = await observe_node(source)
         if (now.raw["run_id"], now.role) != (seen.raw["run_id"], "master"):
             raise SourceChanged(f"{NodeAddress(*address_of(source))} was restarted or replaced meanwhile")
-
-
-async def _pages(pair: _Pair) -> AsyncIterator[Sequence[Sequence[Key]]]:
-    """All keys, in groups that the source can send together: any, or those of a slot where it is in a cluster."""
-    if pair.is_cluster:
-        async for groups in _slot_pages(pair):
-            yield groups
-        return
-    cursor = 0
-    while True:
-        cursor, keys = await call(pair.source, "SCAN", cursor, "COUNT", pair.page_keys)
-        for first in range(0, len(keys), PAGE_KEYS):
-            yield [keys[first : first + PAGE_KEYS]]
-        if not int(cursor):
-            return
-
-
-async def _slot_pages(pair: _Pair) -> AsyncIterator[Sequence[Sequence[Key]]]:
-    for slots in (await observe_cluster(pair.source)).myself.slots.batches(SLOTS_AT_ONCE):
-        counts = await _ask_each(pair.source, [("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in slots])
-        full = [(slot, count) for slot, count in zip(slots, counts, strict=True) if count]
-        page: list[Sequence[Key]] = []
-        for slot, count in full:
-            keys = await call(pair.source, "CLUSTER", "GETKEYSINSLOT", slot, count)
-            for first in range(0, len(keys), pair.page_keys):
-                page.append(keys[first : first + pair.page_keys])
-                if sum(map(len, page)) >= pair.page_keys:
-                    yield page
-                    page = []
-        if page:
-            yield page
-
-
-async def _ask_each(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """The answers to commands, in one round trip."""
-    if not commands:
-        return []
-    async with answering(client), client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        return list(await pipeline.execute())
 
 
 def _lasting(masters: Sequence[NodeFacts]) -> dict[int, int]:

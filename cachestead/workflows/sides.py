@@ -44,6 +44,8 @@ FREE_SECONDS = 5.0
 """How long the system may take to give the address of a process that ended to another."""
 SERVE_SECONDS = 20.0
 """How long proxies may take to find the masters."""
+TELL_SECONDS = 0.5
+"""How often callers are told how far the copy is: it is written down each time."""
 COPYING = (10, 85)
 """Percent of the job at which the copy begins, and at which it has all."""
 
@@ -118,7 +120,14 @@ async def transfer(ctx: StepContext, source: Instance, target: Instance) -> None
     # Replicas too: one that is promoted meanwhile takes no writes either.
     await _set_users(ctx, held)
 
+    clock = asyncio.get_running_loop().time
+    told_at = 0.0
+
     async def report(progress: Progress) -> None:
+        nonlocal told_at
+        if clock() < told_at + TELL_SECONDS:
+            return
+        told_at = clock()
         first, last = COPYING
         share = (last - first) * progress.keys_copied // max(progress.keys_total, 1)
         await ctx.report(first + share, f"{progress.keys_copied} of {progress.keys_total} keys copied")
