@@ -130,16 +130,20 @@ class Backend(asyncio.Protocol):
         """End it; nobody is told."""
         self.is_closed = True
         self.pending.clear()
-        self.listener = None
+        self._out.clear()
+        self.unsent, self.listener = 0, None
         if self._transport is not None:
             self._transport.abort()
 
     def _flush(self) -> None:
         self._dirty = False
-        if self._transport is None:
-            if not self._begun and not self.is_closed:
-                self._begun = True
-                self._loop.create_task(self._connect())
+        if self.is_closed:
+            self._give_back()
+            return
+        if not self._begun:
+            self._begun = True
+            self._loop.create_task(self._connect())
+        if self._transport is None or self._greeting:
             return
         out = self._out
         if out:
@@ -155,7 +159,7 @@ class Backend(asyncio.Protocol):
             self._end()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Log in; what waits follows at once."""
+        """Log in; what waits follows when the node has let us in."""
         transport = cast("asyncio.Transport", transport)
         if self.is_closed:
             transport.abort()
@@ -164,8 +168,7 @@ class Backend(asyncio.Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER)
         greetings = self._greetings()
         self._greeting = len(greetings)
-        self._out.insert(0, b"".join(greetings))
-        self._flush()
+        transport.write(b"".join(greetings))
 
     def _greetings(self) -> list[bytes]:
         user, secret = self.login.user.encode(), self.login.secret.encode()
@@ -234,6 +237,8 @@ class Backend(asyncio.Protocol):
                 if self._transport is not None:
                     self._transport.abort()
                 return []
+        if not self._greeting:
+            self._flush()
         return replies
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -245,10 +250,14 @@ class Backend(asyncio.Protocol):
         if self.is_closed:
             return
         self.is_closed = True
+        self._give_back()
+
+    def _give_back(self) -> None:
         entries = list(self.pending)
         self.pending.clear()
         if self._coming:
             # Half of the reply is with the client already.
             entries.pop(0)[0].lost()
-        border = len(entries) - self.unsent if not self._greeting else 0
+        border, self.unsent, self._coming = len(entries) - self.unsent, 0, 0
+        self._out.clear()
         self.owner.ended(self, entries[:border], entries[border:])

@@ -9,9 +9,9 @@ import asyncio
 import time
 
 from cachestead.proxy.calls import Call, alone, not_same_slot
-from cachestead.proxy.replies import error, integer
+from cachestead.proxy.framing import pack
+from cachestead.proxy.replies import array, elements, first_error, integer, number
 from cachestead.proxy.router import AGAIN_SECONDS, PATIENCE_SECONDS
-from cachestead.proxy.topology import info_fields
 
 _ELSEWHERE = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN", b"-LOADING", b"-UNBLOCKED")
 
@@ -38,27 +38,39 @@ async def run_blocking(call: Call) -> bytes:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-@alone("wait")
+@alone("wait", "waitaof")
 async def wait(call: Call) -> bytes:
-    """Until so many replicas of every shard have everything that was written before.
+    """Until so many replicas (and disks) of every shard have what was written before; the fewest count.
 
-    Asked of the masters' own books rather than by WAIT, which counts what its own connection wrote.
+    An engine waits for what was written when the connection last asked anything, whoever wrote it: so each master
+    is asked something first.
     """
-    if not (call.words[1].isdigit() and call.words[2].isdigit()):
-        return error("ERR value is not an integer or out of range")
-    wanted, timeout = int(call.words[1]), int(call.words[2]) / 1000
+    shards = range(len(call.session.router.topology.shards))
+    tasks = [asyncio.create_task(_wait_at(call, shard)) for shard in shards]
+    try:
+        replies = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    refusal = first_error(replies)
+    if refusal is not None or call.command.name == "wait":
+        return refusal or min(replies, key=number)
+    counts = zip(*(_numbers(reply) for reply in replies), strict=True)
+    return array([integer(min(count)) for count in counts])
+
+
+async def _wait_at(call: Call, shard: int) -> bytes:
     router = call.session.router
-    deadline = time.monotonic() + timeout if timeout else float("inf")
-    offsets = {address: int(view["master_repl_offset"]) for address, view in (await router.masters_say()).items()}
-    while True:
-        views = await router.masters_say()
-        reached = min((_followers(views.get(at, {}), offset) for at, offset in offsets.items()), default=0)
-        if reached >= wanted or time.monotonic() >= deadline:
-            return integer(reached)
-        await asyncio.sleep(AGAIN_SECONDS)
+    lease = await router.lease(router.topology.owner_of.index(shard), call.session.style)
+    try:
+        _, reply = await lease.ask(call.command, pack(b"PING"), call.raw)
+    except BaseException:
+        lease.close()
+        raise
+    lease.give_back()
+    return reply
 
 
-def _followers(view: dict[str, str], offset: int) -> int:
-    """How many replicas have confirmed this offset."""
-    lines = (value for name, value in view.items() if name.startswith("slave") and "offset=" in value)
-    return sum(int(info_fields(line.replace(",", "\n").replace("=", ":"))["offset"]) >= offset for line in lines)
+def _numbers(reply: bytes) -> list[int]:
+    """The numbers of an array."""
+    return [int(line[1:]) for line in elements(reply)[1].split()]

@@ -115,6 +115,15 @@ def alone(*names: str) -> Callable[[Alone], Alone]:
     return register
 
 
+def whole_number(word: bytes) -> int | None:
+    """The number an argument says, as strictly as an engine reads it: no sign but a minus, no zeros before it."""
+    digits = word.removeprefix(b"-")
+    if not digits.isdigit() or (digits[:1] == b"0" and word != b"0"):
+        return None
+    number = int(word)
+    return number if -(2**63) <= number < 2**63 else None
+
+
 async def _blocking(call: Call) -> bytes:
     from cachestead.proxy.blocking import run_blocking  # noqa: PLC0415 - it needs what is defined above
 

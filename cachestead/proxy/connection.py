@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cachestead.proxy.backends import Style
-from cachestead.proxy.calls import Call, alone, immediate
+from cachestead.proxy.calls import Call, alone, immediate, whole_number
 from cachestead.proxy.configuration import ADMIN_USER
 from cachestead.proxy.replies import (
     OK,
@@ -93,18 +93,19 @@ async def hello(call: Call) -> bytes:
     session, words = call.session, call.words
     protocol = session.style.protocol
     if len(words) > 1:
-        if not words[1].lstrip(b"-").isdigit():
+        wanted = whole_number(words[1])
+        if wanted is None:
             return error("ERR Protocol version is not an integer or out of range")
-        protocol = int(words[1])
-        if protocol not in (2, 3):
+        if (protocol := wanted) not in (2, 3):
             return error("NOPROTO unsupported protocol version")
     if (refusal := _hello_options(call)) is not None:
         return refusal
     session.style = session.style._replace(protocol=protocol)
     session.settle()
+    engine = session.router.lookout.facts
     facts = {
-        "server": "redis",
-        "version": session.router.facts.get("redis_version", "7.0.0"),
+        "server": engine.get("server_name", "redis"),
+        "version": engine.get("valkey_version") or engine.get("redis_version", "7.0.0"),
         "proto": protocol,
         "id": session.id,
         "mode": "standalone",
@@ -139,9 +140,11 @@ def _hello_options(call: Call) -> bytes | None:
 @alone("select")
 async def select(call: Call) -> bytes:
     """Choose a database, where there are several."""
-    if not call.words[1].lstrip(b"-").isdigit():
+    number = whole_number(call.words[1])
+    if number is None:
         return NOT_A_NUMBER
-    number = int(call.words[1])
+    if not -(2**31) <= number < 2**31:
+        return error("ERR value is out of range, value must between -2147483648 and 2147483647")
     if not 0 <= number < call.session.proxy.configuration.databases:
         return error("ERR DB index is out of range")
     call.session.style = call.session.style._replace(database=number)
@@ -210,11 +213,11 @@ def _is_name(name: bytes) -> bool:
 @immediate("client|setinfo")
 def client_setinfo(call: Call) -> bytes:
     """The client library's name and version, which it tells by itself."""
-    attribute, value = call.option(2), call.words[3]
+    attribute, value, shown = call.option(2), call.words[3], call.words[2].decode(errors="surrogateescape")
     if attribute not in ("LIB-NAME", "LIB-VER"):
-        return error(f"ERR Unrecognized option '{call.words[2].decode(errors='replace')}'")
+        return error(f"ERR Unrecognized option '{shown}'")
     if not _is_name(value):
-        return error(f"ERR {attribute.lower()} cannot contain spaces, newlines or special characters.")
+        return error(f"ERR {shown} cannot contain spaces, newlines or special characters.")
     if attribute == "LIB-NAME":
         call.session.library = value.decode()
     else:
@@ -256,14 +259,17 @@ def describe(session: Session) -> str:
         flags = "b"
     counts = subscriptions.counts if subscriptions else (0, 0, 0)
     queued = len(transaction.queued) if transaction is not None and transaction.is_open else -1
+    watched = 1 if transaction is not None and transaction.watched is not None else 0
     waiting, held = session.waiting_output, session.framer.held
     return (
         f"id={session.id} addr={session.peer} laddr={session.local} fd={session.descriptor} name={session.name} "
-        f"age={now - session.began:.0f} idle={now - session.active:.0f} flags={flags} db={session.style.database} "
-        f"sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} qbuf={held} qbuf-free=0 argv-mem=0 "
-        f"multi-mem=0 rbs=0 rbp=0 obl=0 oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} "
+        f"age={now - session.began:.0f} idle={now - session.active:.0f} flags={flags} capa= "
+        f"db={session.style.database} sub={counts[0]} psub={counts[1]} ssub={counts[2]} multi={queued} "
+        f"watch={watched} qbuf={held} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "
+        f"oll={1 if waiting else 0} omem={waiting} tot-mem={held + waiting} "
         f"events=r cmd={session.last_command} user={session.user} redir=-1 resp={session.style.protocol} "
-        f"lib-name={session.library} lib-ver={session.library_version}"
+        f"lib-name={session.library} lib-ver={session.library_version} "
+        f"tot-net-in={session.bytes_in} tot-net-out={session.bytes_out} tot-cmds={session.commands}"
     )
 
 

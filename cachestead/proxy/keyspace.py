@@ -238,3 +238,34 @@ def to_listeners(call: Call) -> bytes | None:
     shard = session.router.topology.owner_of[0]
     session.router.send(call.entry, session.style, call.words, shard=shard)
     return None
+
+
+@immediate("pubsub|shardchannels")
+def shard_channels(call: Call) -> bytes | None:
+    """Sharded channels of all shards."""
+    return everywhere(call, join)
+
+
+@immediate("pubsub|shardnumsub")
+def shard_listeners(call: Call) -> bytes | None:
+    """Who listens to sharded channels: each is known by its own shard, and nobody listens at the others."""
+
+    def add_rows(replies: list[bytes]) -> bytes:
+        counts = [sum(column) for column in zip(*map(_counts, replies), strict=True)]
+        return array(
+            [part for row in zip(call.words[2:], counts, strict=True) for part in (bulk(row[0]), integer(row[1]))]
+        )
+
+    return everywhere(call, add_rows)
+
+
+def _counts(reply: bytes) -> list[int]:
+    """The numbers of an array of names and numbers."""
+    body, position, counts = elements(reply)[1], 0, []
+    while position < len(body):
+        end = body.index(b"\r\n", position) + 2
+        position = end + int(body[position + 1 : end - 2]) + 2
+        end = body.index(b"\r\n", position) + 2
+        counts.append(int(body[position + 1 : end - 2]))
+        position = end
+    return counts

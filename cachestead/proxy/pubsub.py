@@ -47,13 +47,18 @@ class Subscriptions:
             lease = self._leases[shard] = await router.lease(slot, self._session.style)
             lease.backend.listener = self._heard
             lease.on_end = asyncio.get_running_loop().create_future()
-            lease.on_end.add_done_callback(lambda _: self._session.drop())
+            lease.on_end.add_done_callback(self._ended)
         self._awaited, self._replies = confirmations, []
         self._confirmed = asyncio.get_running_loop().create_future()
         lease.backend.send_bytes(raw)
         await self._confirmed
         self._confirmed = None
         return b"".join(self._replies)
+
+    def _ended(self, on_end: asyncio.Future[None]) -> None:
+        """A connection ended; not if it is us who leave."""
+        if not on_end.cancelled():
+            self._session.drop()
 
     def _heard(self, frame: bytes) -> None:
         """A confirmation that is waited for, or a message."""

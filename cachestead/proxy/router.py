@@ -14,16 +14,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 
-import hiredis
-
 from cachestead.proxy.backends import Backend, Login, Style
-from cachestead.proxy.batches import Entry, LostInFlight, Waiting, put
-from cachestead.proxy.commands import Command, CommandTable, parse_commands
+from cachestead.proxy.batches import Entry, Waiting, put
+from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import arguments, pack
+from cachestead.proxy.lookout import Lookout, Plain
 from cachestead.proxy.replies import error, text
 from cachestead.proxy.slots import slot_of
-from cachestead.proxy.topology import NOBODY, Topology, cluster_topology, info_fields, replicated_topology
+from cachestead.proxy.topology import NOBODY, Topology
 
 PATIENCE_SECONDS = 15.0
 """How long a request waits for a master."""
@@ -73,16 +72,13 @@ class Router:
     def __init__(self, configuration: ProxyConfiguration) -> None:
         self.configuration = configuration
         self.topology = Topology()
-        self.commands: CommandTable | None = None
-        self.facts: dict[str, str] = {}
-        """What an engine says of itself (INFO server)."""
+        self.lookout = Lookout(configuration)
         self.slow_microseconds = 500_000
         self.on_slow: Callable[[Entry, int], None] = lambda _entry, _microseconds: None
         self.is_ready = asyncio.Event()
         self._lanes: dict[Style, Lane] = {}
         self._shared: dict[tuple[Address, Style], Backend] = {}
         self._leases: dict[tuple[Address, Style], list[Lease]] = {}
-        self._controls: dict[Address, Backend] = {}
         self._draining: set[Backend] = set()
         self._moved: list[Parked] = []
         self._parked: list[Parked] = []
@@ -102,12 +98,14 @@ class Router:
         if self._task is not None:
             self._task.cancel()
         leases = [lease.backend for idle in self._leases.values() for lease in idle]
-        for backend in [*self._shared.values(), *self._controls.values(), *leases]:
+        for backend in [*self._shared.values(), *leases]:
             backend.close()
+        self.lookout.close()
 
     def configure(self, configuration: ProxyConfiguration) -> None:
         """Other data nodes, or other rights on them."""
         before, self.configuration = self.configuration, configuration
+        self.lookout.configuration = configuration
         if (before.nodes, before.layout, before.secret) != (
             configuration.nodes,
             configuration.layout,
@@ -195,7 +193,7 @@ class Router:
     @property
     def login(self) -> Login:
         """How to log in to data nodes."""
-        return Login(self.configuration.user, self.configuration.secret)
+        return self.lookout.login
 
     # What connections tell
 
@@ -251,8 +249,7 @@ class Router:
     async def masters_say(self) -> dict[Address, dict[str, str]]:
         """INFO replication of every master that answers."""
         masters = [shard.master for shard in self.topology.shards]
-        replies = await self._ask_each(masters, b"INFO", b"replication")
-        return {address: info_fields(info) for address, info in replies.items()}
+        return await self.lookout.replication_of(masters)
 
     def park(self, entry: Entry, style: Style, shard: int) -> None:
         """Keep a request until its shard has a master."""
@@ -276,8 +273,7 @@ class Router:
         for index, writer in enumerate(lane.writers):
             if writer is connection:
                 lane.writers[index] = Parking(self, style, index)
-        if self.topology.readers:
-            self._lay_readers(style, lane, but=connection)
+        self._lay_readers(style, lane, but=connection)
 
     # Looking
 
@@ -298,64 +294,17 @@ class Router:
     async def _look(self) -> None:
         """Ask who is what, and let go what waited."""
         suspects, self._suspects = self._suspects, set()
-        nodes = self._whom_to_ask(suspects)
-        if self.configuration.layout is Layout.CLUSTER:
-            views = await self._ask_each(nodes, b"CLUSTER", b"NODES")
-            found = cluster_topology(views.values())
-        else:
-            replies = await self._ask_each(nodes, b"INFO", b"replication")
-            fields = {address: info_fields(info) for address, info in replies.items()}
-            found = replicated_topology(self.configuration.nodes, fields, self.topology)
-        if found.shards and self.commands is None:
-            await self._learn_commands(found.shards[0].master)
+        found = await self.lookout.look(self.topology, suspects)
+        if found.shards and self.lookout.commands is None:
+            await self.lookout.learn_commands(found.shards[0].master)
+            if self.lookout.commands is not None:
+                self.is_ready.set()
+        for address in found.losers(self.topology):
+            for connection in [one for key, one in self._shared.items() if key[0] == address and one.pending]:
+                self._drain(connection)
         await self._drained()
         if found.shards:
             self._apply(found)
-
-    def _whom_to_ask(self, suspects: set[Address]) -> list[Address]:
-        """Everybody of few nodes; of many, the shards in doubt and a few others."""
-        known = {node.address for node in self.configuration.nodes}
-        if self.configuration.layout is Layout.REPLICATED or len(known) <= 8:
-            return list(known)
-        doubtful = [
-            address
-            for shard in self.topology.shards
-            if shard.master in suspects
-            for address in (shard.master, *shard.replicas)
-        ]
-        others = random.sample(sorted(known, key=str), 4)
-        return list(dict.fromkeys([*doubtful, *others]))
-
-    async def _ask_each(self, addresses: Sequence[Address], *words: bytes) -> dict[Address, str]:
-        replies = await asyncio.gather(*(self._ask_one(address, *words) for address in addresses))
-        return {
-            address: text(reply)
-            for address, reply in zip(addresses, replies, strict=True)
-            if reply and not reply.startswith(b"-")
-        }
-
-    async def _ask_one(self, address: Address, *words: bytes) -> bytes:
-        """What one node answers, empty if it does not."""
-        control = self._controls.get(address)
-        if control is None or control.is_closed:
-            control = self._controls[address] = Backend(_Plain(), address, Style(), self.login)
-        waiting = Waiting(time.monotonic(), 1)
-        control.send((waiting, 0, _CONTROL, pack(*words)))
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return (await waiting.future)[0]
-        except (TimeoutError, LostInFlight):
-            control.close()
-            return b""
-
-    async def _learn_commands(self, address: Address) -> None:
-        reply = await self._ask_one(address, b"COMMAND")
-        if reply.startswith(b"*"):
-            reader = hiredis.Reader()
-            reader.feed(reply)
-            self.facts = info_fields(text(await self._ask_one(address, b"INFO", b"server")))
-            self.commands = parse_commands(reader.gets())
-            self.is_ready.set()
 
     async def _drained(self) -> None:
         """What was sent to masters that are none any more is answered, or they are gone."""
@@ -429,28 +378,7 @@ class Router:
                 put(entry, NO_MASTER)
 
 
-class _Plain:
-    """Owner of connections on which every reply is what was asked for, errors too."""
-
-    slow_microseconds = 2**62
-
-    def redirected(self, connection: Backend, entry: Entry, reply: bytes) -> None:
-        del connection
-        put(entry, reply)
-
-    def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:
-        del connection
-        for entry in [*sent, *unsent]:
-            entry[0].lost()
-
-    def refused(self, address: Address, reason: str) -> None:
-        """Its requests are lost with the connection."""
-
-    def slow(self, entry: Entry, microseconds: int) -> None:
-        """Nobody keeps count."""
-
-
-class Lease(_Plain):
+class Lease(Plain):
     """A connection for one client alone."""
 
     def __init__(self, router: Router, address: Address, style: Style) -> None:
@@ -503,5 +431,4 @@ class _Nobody:
         """Nobody."""
 
 
-_CONTROL = Command("control")
 _ASKING = Command("asking")

@@ -81,7 +81,7 @@ class Proxy:
 
     def state(self) -> str:
         """`ok`, or what is missing for clients to be served."""
-        if self.router.commands is None:
+        if self.router.lookout.commands is None:
             return "no data node has answered yet"
         if not self.router.topology.is_complete:
             return "not every slot has a master"
@@ -245,7 +245,7 @@ class Proxy:
         self.max_bulk = int(parameters.get("proto-max-bulk-len", MAX_BULK))
         self.router.slow_microseconds = int(parameters.get("proxy-slowlog-log-slower-than", 500_000))
         self.statistics.slow.resize(int(parameters.get("proxy-slowlog-max-len", 128)))
-        self.vocabulary = Vocabulary(self.router.commands, self.configuration)
+        self.vocabulary = Vocabulary(self.router.lookout.commands, self.configuration)
         for session in self.sessions.values():
             session.settle()
 

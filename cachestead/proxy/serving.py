@@ -7,7 +7,7 @@ from fnmatch import translate
 from re import compile as compile_pattern
 
 from cachestead.proxy.batches import Gathering
-from cachestead.proxy.calls import Call, immediate, pass_on
+from cachestead.proxy.calls import Call, immediate, pass_on, whole_number
 from cachestead.proxy.configuration import Layout, ProxyConfiguration
 from cachestead.proxy.framing import pack
 from cachestead.proxy.info import merge_info
@@ -99,7 +99,7 @@ def config(call: Call) -> bytes:
 
 
 @immediate("slowlog")
-def slowlog(call: Call) -> bytes:
+def slowlog(call: Call) -> bytes | None:
     """The proxy's own slow log: what took long from here, waiting included."""
     slow = call.session.proxy.statistics.slow
     match call.option(1):
@@ -109,14 +109,16 @@ def slowlog(call: Call) -> bytes:
             slow.entries.clear()
             return OK
         case "GET":
-            number = 10
-            if len(call.words) > 2:
-                if not call.words[2].removeprefix(b"-").isdigit() or int(call.words[2]) < -1:
-                    return error("ERR count should be greater than or equal to -1")
-                number = int(call.words[2])
+            if len(call.words) > 3:
+                return error("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
+            number = whole_number(call.words[2]) if len(call.words) > 2 else 10
+            if number is None or number < -1:
+                return error("ERR count should be greater than or equal to -1")
             chosen = list(slow.entries)[: number if number >= 0 else None]
             rows = [[e.id, int(e.at), e.microseconds, list(e.words), e.peer, e.client] for e in chosen]
             return encode(rows, call.protocol)
+        case "HELP":
+            return pass_on(call)
     return unknown_subcommand(call.words)
 
 

@@ -38,6 +38,18 @@ class Topology:
         """Whether every slot has a master."""
         return NOBODY not in self.owner_of
 
+    def losers(self, before: Topology) -> set[Address]:
+        """Masters that had slots before which are others' now."""
+        if self.owner_of == before.owner_of and self.shards == before.shards:
+            return set()
+        now = [shard.master for shard in self.shards]
+        moved = {
+            (old, new)
+            for old, new in set(zip(before.owner_of, self.owner_of, strict=True))
+            if old != NOBODY != new
+        }
+        return {before.shards[old].master for old, new in moved if before.shards[old].master != now[new]}
+
     def shard_of(self, address: Address) -> int:
         """The index of the shard this master serves, -1 if it serves none."""
         return next((index for index, shard in enumerate(self.shards) if shard.master == address), -1)

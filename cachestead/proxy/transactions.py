@@ -45,6 +45,9 @@ class Transaction:
 
     def queue(self, call: Call) -> bytes:
         """Keep a command for EXEC."""
+        if "no_multi" in call.command.flags:
+            self.spoil()
+            return error(f"ERR Command '{call.command.name}' not allowed inside a transaction")
         if call.command.name in ("multi", "watch"):
             nested = call.command.name == "multi"
             return error(

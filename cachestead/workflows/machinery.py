@@ -201,6 +201,8 @@ async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool
     login, moves = login_of(machinery, instance), instance.mode.has_moving_address
     if moves:
         _write_endpoint(machinery, instance, login)
+    else:
+        remove_endpoint(machinery.vip_folder, instance.id)
     watch = Watch(
         name=instance.id,
         master=address_of(master_of(instance)),

@@ -189,6 +189,13 @@ def test_the_body_says_what_kind_of_change_it_is(present, wish, nodes, more):
     assert {key: value for key, value in body.items() if key not in {"spec_code", "new_capacity"}} == more
 
 
+def test_a_proxy_is_no_replica_that_could_go():
+    proxy = {"node_id": "p", "node_ip": "10.0.9.9", "group_id": "", "node_type": "proxy"}
+    body = _body(THREE, Wish(replicas=1), [*_nodes(1, 3), proxy])
+
+    assert body["node_list"] == ["n0-2"]
+
+
 def test_the_body_has_the_flavors_own_capacity():
     body = _body(SMALL, Wish(shards=4), _nodes(3, 2))
 

@@ -8,8 +8,12 @@ Nobody heals meanwhile, unless a test asks.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import random
+import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -47,7 +51,7 @@ from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
-from cachestead.workflows.machinery import address_of, client_of, shards_at
+from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
 from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -568,6 +572,33 @@ async def test_a_single_node_has_its_data_back_when_its_change_fails(world: Worl
     instance = await world.serves(one)
     async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
         assert await client.get("kept") == "yes"
+
+
+async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kept_ones: dict[Mode, str]):
+    one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
+    instance = await world.serves(one)
+    with contextlib.ExitStack() as strangers:
+        for proxy in instance.proxies:
+            await world.application.machinery.runtime.kill_node(proxy.id)
+            strangers.enter_context(socket.create_server((proxy.address, proxy.port)))
+        for _ in range(2):
+            await world.application.health.run_pass()
+        broken = await world.instance(one)
+        assert (broken.state, {proxy.active for proxy in broken.proxies}) == (State.ERROR, {False})
+    await eventually(lambda: healed(world, one))
+    assert {proxy.active for proxy in (await world.serves(one)).proxies} == {True}
+
+
+async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: World, kept_ones: dict[Mode, str]):
+    one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
+    machinery, [silent, other] = world.application.machinery, (await world.serves(one)).proxies
+    before = await sightings_now(machinery)
+    os.kill(before[silent.id].pid, signal.SIGSTOP)
+    await world.application.health.run_pass()
+    after = await sightings_now(machinery)
+    assert after[silent.id].pid not in (None, before[silent.id].pid)
+    assert after[other.id].pid == before[other.id].pid
+    await world.serves(one)
 
 
 async def test_a_replica_that_kept_the_address_gives_it_back(world: World):
