@@ -71,6 +71,11 @@ def of_shards(mode: Mode, count: int) -> str:
     return f"redis.{'cluster.xu1.large.r2' if mode is Mode.CLUSTER else 'proxy.xu1.large'}.s8.{count * 8}"
 
 
+def of_three(mode: Mode) -> tuple[str, float]:
+    """The flavor of three nodes or three shards, and its capacity."""
+    return (of_shards(mode, 3), 24) if mode.is_clustered else (of_nodes(mode, 3), 1)
+
+
 class Fault(Exception):
     """What a test puts in."""
 
@@ -100,9 +105,8 @@ class World:
 
     async def create_of(self, mode: Mode) -> str:
         """The id of a new instance of a type: one shard with two replicas, or three shards."""
-        flavors, gb = (of_shards, 24) if mode.is_clustered else (of_nodes, 1)
-        version = "6.0" if mode.has_proxies else "7.0"
-        return await self.create(spec_code=flavors(mode, 3), capacity_gb=gb, engine_version=version)
+        spec_code, gb = of_three(mode)
+        return await self.create(spec_code=spec_code, capacity_gb=gb)
 
     async def instance(self, instance_id: str) -> Instance:
         async with self.service.database.reading() as tx:
@@ -211,7 +215,7 @@ async def _new_world(application: Application) -> World:
     caller = Caller("u", "admin", domain.id, domain.name, project.id, project.name, ())
     zones = tuple(zone.code for zone in settings.region.zones[:2])
     order = Order(
-        "generic", "Redis", "7.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD
+        "generic", "Redis", "6.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD
     )
     return World(application, caller, order)
 
@@ -285,6 +289,12 @@ async def _resize_shards(world: World, instance_id: str, count: int, **wish: obj
     await _resize(world, instance_id, of_shards(mode, count), count * 8, **wish)
 
 
+async def _change_type(world: World, instance_id: str, one: Mode, other: Mode) -> None:
+    """From whichever it is to the other."""
+    spec_code, gb = of_three(other if (await world.instance(instance_id)).mode is one else one)
+    await _resize(world, instance_id, spec_code, gb, change_type="instanceType")
+
+
 async def _remove_replica(world: World, instance_id: str) -> None:
     """Not the same each time: roles may have moved."""
     instance = await world.instance(instance_id)
@@ -322,6 +332,8 @@ ASK: dict[str, Ask] = {
     "remove-replicas": _remove_replica,
     "switch-shard": lambda world, one: _start_on_replica(world, one, SWITCH_SHARD),
     "change-type": lambda world, one: _resize(world, one, of_nodes(Mode.HA, 2), 1, change_type="instanceType"),
+    "move-address": lambda world, one: _change_type(world, one, Mode.HA, Mode.HA_RW_SPLIT),
+    "replace-nodes": lambda world, one: _change_type(world, one, Mode.HA, Mode.PROXY),
     "add-shards": lambda world, one: _resize_shards(world, one, 4, change_type="addSharding"),
     "remove-shards": lambda world, one: _resize_shards(world, one, 3),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
@@ -335,6 +347,8 @@ ASK_BACK: dict[str, Ask] = {
     "change-port": lambda world, one: _change(world, one, port=6379),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
     "change-capacity": lambda world, one: _resize_nodes(world, one, 3),
+    "move-address": ASK["move-address"],
+    "replace-nodes": ASK["replace-nodes"],
     "add-replicas": _remove_replica,
     "remove-replicas": lambda world, one: _resize_nodes(world, one, 3, change_type="createReplication"),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
@@ -436,11 +450,12 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
 
 ON_PROXIES = {
     Mode.PROXY: {
-        "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards"
+        "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards",
+        "replace-nodes",
     },
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-password", "change-capacity", "add-replicas",
-        "remove-replicas", "leave-domain-name", "switch-master",
+        "remove-replicas", "leave-domain-name", "switch-master", "move-address",
     },
 }  # fmt: skip
 """Workflows that act on proxies, each on the type where there is more to it."""
