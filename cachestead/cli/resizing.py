@@ -16,17 +16,20 @@ from cachestead.cli.order import CLUSTERED, capacity_of, shards_of
 
 
 class ChangeType(StrEnum):
-    """What the API calls changes of the number of nodes."""
+    """What the API calls changes of the type and of the number of nodes."""
 
     MORE_REPLICAS = "createReplication"
     FEWER_REPLICAS = "deleteReplication"
     MORE_SHARDS = "addSharding"
+    TYPE = "instanceType"
 
 
 @dataclass(frozen=True)
 class Wish:
     """A change as it was asked for; None and nothing are "as it is"."""
 
+    mode: str | None = None
+    """The type, as the API calls it."""
     capacity: float | None = None
     replicas: int | None = None
     shards: int | None = None
@@ -41,10 +44,12 @@ class Wish:
 
 def check_wish(wish: Wish) -> None:
     """Something is to change, and it is said once."""
-    if wish.capacity is None and wish.replicas is None and wish.shards is None and wish.flavor is None:
+    if all(one is None for one in (wish.mode, wish.capacity, wish.replicas, wish.shards, wish.flavor)):
         raise CommandFailed("Nothing to change was given.")
-    if wish.flavor and (wish.replicas is not None or wish.shards is not None):
-        raise CommandFailed("A flavor says how many replicas and shards: leave out the one or the others.")
+    if wish.flavor and (wish.mode or wish.replicas is not None or wish.shards is not None):
+        raise CommandFailed(
+            "A flavor says which type it is, and how many replicas and shards: leave out the one or the others."
+        )
     if wish.node and wish.keep:
         raise CommandFailed("--node says what goes and --keep what stays; give one of them.")
 
@@ -53,19 +58,22 @@ def flavor_filters(wish: Wish, instance: Json) -> dict[str, str]:
     """What to ask list_flavors for: the one that was named, or all that the instance could have."""
     if wish.flavor:
         return {"spec_code": wish.flavor}
-    return {key: str(instance[key]) for key in ("cache_mode", "engine", "engine_version", "cpu_type")}
+    kept = {key: str(instance[key]) for key in ("engine", "engine_version", "cpu_type")}
+    return kept | {"cache_mode": _mode(wish, instance)}
 
 
 def choose_new_flavor(wish: Wish, instance: Json, flavors: Sequence[Json]) -> Json:
     """The flavor that is as asked and otherwise most like the instance's.
 
-    With more or fewer shards the instance grows or shrinks: no shard gets smaller, unless a capacity was given.
+    With more or fewer shards the instance grows or shrinks: no shard gets smaller, unless a capacity was given. Of
+    another type it has as few shards as can be, and as much memory or the next more.
     """
-    fitting = [flavor for flavor in flavors if _fits(wish, instance, flavor)]
+    fits = _fits if _mode(wish, instance) == instance["cache_mode"] else _fits_another_type
+    fitting = [flavor for flavor in flavors if fits(wish, instance, flavor)]
     if not fitting:
         raise CommandFailed(
             f"The service has no flavor for {_describe(wish, instance)}.",
-            advice=f"`cachestead flavor list --type {instance['cache_mode']}` shows what there is.",
+            advice=f"`cachestead flavor list --type {_mode(wish, instance)}` shows what there is.",
         )
     present = _capacity(instance)
     return min(
@@ -73,6 +81,8 @@ def choose_new_flavor(wish: Wish, instance: Json, flavors: Sequence[Json]) -> Js
         key=lambda flavor: (
             wish.flavor is not None and capacity_of(flavor) != present,
             capacity_of(flavor),
+            abs(flavor["replica_count"] - instance["replica_count"]),
+            shards_of(flavor),
             _difference(flavor["spec_code"], instance["spec_code"]),
             len(flavor["spec_code"]),
         ),
@@ -105,6 +115,8 @@ def build_resize(wish: Wish, instance: Json, flavor: Json, nodes: Sequence[Json]
 
 def change_type(instance: Json, flavor: Json) -> ChangeType | None:
     """The kind of change that leads to a flavor; None where the API wants none."""
+    if flavor["cache_mode"] != instance["cache_mode"]:
+        return ChangeType.TYPE
     if flavor["replica_count"] > instance["replica_count"]:
         return ChangeType.MORE_REPLICAS
     if flavor["replica_count"] < instance["replica_count"]:
@@ -136,6 +148,20 @@ def _fits(wish: Wish, instance: Json, flavor: Json) -> bool:
     return capacity / shards >= _capacity(instance) / int(instance["sharding_count"])
 
 
+def _fits_another_type(wish: Wish, instance: Json, flavor: Json) -> bool:
+    """What was not said may be as it must: types differ in what there is."""
+    capacity = capacity_of(flavor)
+    return (
+        wish.replicas in (None, flavor["replica_count"] - 1)
+        and wish.shards in (None, shards_of(flavor))
+        and (capacity >= _capacity(instance) if wish.capacity is None else capacity == wish.capacity)
+    )
+
+
+def _mode(wish: Wish, instance: Json) -> str:
+    return wish.mode or str(instance["cache_mode"])
+
+
 def _leaving(wish: Wish, nodes: Sequence[Json]) -> list[Json]:
     """The newest replica of each shard, or the one that was named instead of its shard's."""
     newest = {node["group_id"]: node for node in nodes if node["node_type"] == "slave"}
@@ -156,10 +182,10 @@ def _difference(one: str, other: str) -> int:
 
 
 def _describe(wish: Wish, instance: Json) -> str:
-    parts = [wish.flavor] if wish.flavor else [instance["cache_mode"], f"Redis {instance['engine_version']}"]
+    parts = [wish.flavor] if wish.flavor else [_mode(wish, instance), f"Redis {instance['engine_version']}"]
     if wish.capacity is not None:
         parts.append(f"{wish.capacity:g} GB")
-    if not wish.flavor:
+    if not wish.flavor and _mode(wish, instance) == instance["cache_mode"]:
         replicas = instance["replica_count"] - 1 if wish.replicas is None else wish.replicas
         parts.append(f"{replicas} replicas")
         if instance["cache_mode"] in CLUSTERED:

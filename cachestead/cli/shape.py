@@ -9,7 +9,7 @@ import typer
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait
-from cachestead.cli.order import CLUSTERED
+from cachestead.cli.order import CLUSTERED, cache_mode_of
 from cachestead.cli.printing import print_rows, say
 from cachestead.cli.resizing import Wish, build_resize, check_wish, choose_new_flavor, find_node, flavor_filters
 from cachestead.cli.session import Instance, get_instance, open_client
@@ -29,6 +29,10 @@ NODE_COLUMNS = {
 
 def resize(
     instance: Instance,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", help="Another type: ha, proxy or rw-split.", show_default=False),
+    ] = None,
     capacity: Annotated[float | None, typer.Option(help="Memory, in GB.", show_default=False)] = None,
     replicas: Annotated[
         int | None, typer.Option(min=0, help="Replicas beside each master.", show_default=False)
@@ -62,11 +66,13 @@ def resize(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Change an instance's memory, replicas or shards. It goes on serving.
+    """Change an instance's memory, replicas or shards; it goes on serving. Or change its type.
 
-    Replicas are changed in a call of their own, and go one at a time.
+    Replicas are changed in a call of their own, and go one at a time. When the type changes, address, password and
+    data stay; connections are cut, and while data is copied to other nodes nothing can be written.
     """
     wish = Wish(
+        mode=cache_mode_of(kind) if kind else None,
         capacity=capacity,
         replicas=replicas,
         shards=shards,

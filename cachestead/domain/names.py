@@ -47,7 +47,7 @@ def readonly_domain_name(instance: InstanceId, zone: str) -> str:
 
 def has_readonly_name(mode: Mode) -> bool:
     """Whether instances of this type have a name for their replicas."""
-    return mode.has_moving_address
+    return mode is Mode.HA
 
 
 def parse_name(name: str, zone: str) -> tuple[InstanceId, bool] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, islice
 
 from cachestead.domain.flavors import Flavor
 from cachestead.domain.instances import InstanceId, Mode, Proxy, proxy_id
@@ -21,6 +22,12 @@ def proxy_count(flavor: Flavor) -> int:
 def proxy_connections(flavor: Flavor) -> int:
     """Clients that one proxy of the flavor takes."""
     return max(1, flavor.max_connections // max(1, proxy_count(flavor)))
+
+
+def free_ordinals(proxies: Sequence[Proxy], wanted: int) -> list[int]:
+    """The lowest so many that no proxy has."""
+    taken = {proxy.ordinal for proxy in proxies}
+    return list(islice((ordinal for ordinal in count() if ordinal not in taken), wanted))
 
 
 def plan_proxies(

@@ -6,9 +6,10 @@ Nodes and capacity of one shard are changed in separate calls, as the reference 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import permutations
 
 from cachestead import errors
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
@@ -20,7 +21,7 @@ FULL = 0.7
 """A node's data may take this much of its new size when it becomes smaller or takes over a shard's share."""
 
 
-TYPE_CHANGES = frozenset({(Mode.SINGLE, Mode.HA)})
+TYPE_CHANGES = frozenset({(Mode.SINGLE, Mode.HA), *permutations((Mode.HA, Mode.PROXY, Mode.HA_RW_SPLIT), 2)})
 CHANGE_TYPES = ("", "createReplication", "deleteReplication", "addSharding", "instanceType")
 
 
@@ -32,7 +33,12 @@ class Kind(StrEnum):
     REMOVE_REPLICAS = "remove replicas"
     ADD_SHARDS = "add shards"
     REMOVE_SHARDS = "remove shards"
-    TYPE = "type"
+    STANDBY = "standby"
+    """A single node becomes a master with a standby."""
+    ADDRESS = "address"
+    """The nodes stay; their master has the instance's address, or proxies do."""
+    NODES = "nodes"
+    """Other nodes, and other proxies, with the same data."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,22 @@ class ResizePlan:
     leaving: tuple[str, ...] = ()
     """Ids of nodes to remove."""
 
+    @property
+    def changes_type(self) -> bool:
+        """Whether the instance becomes one of another type."""
+        return self.kind in (Kind.STANDBY, Kind.ADDRESS, Kind.NODES)
+
 
 def plan_resize(
-    instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue, used: Mapping[str, Bytes]
+    instance: Instance,
+    wish: ResizeWish,
+    flavors: FlavorCatalogue,
+    used: Mapping[str, Bytes],
+    databases: Collection[int] = (),
 ) -> ResizePlan:
     """The plan for a wish; raises the documented code of what stands in the way.
 
-    `used` is the memory in use on each node, by node id.
+    `used` is the memory in use on each node, by node id; `databases` are the numbers of those that have keys.
     """
     before = flavors.get(instance.spec_code, instance.capacity_gb)
     after = _check_flavor(instance, wish, flavors)
@@ -84,8 +99,7 @@ def plan_resize(
     if wish.change_type not in CHANGE_TYPES:
         raise errors.InvalidParameter(f"change_type: {', '.join(filter(None, CHANGE_TYPES))}", name="change_type")
     if after.mode is not before.mode:
-        _check_room(instance, after, used)
-        return _plan_standby(instance, wish, after)
+        return _plan_type(instance, wish, after, used, databases)
     if after.replica_count != before.replica_count:
         return _plan_replicas(instance, wish, before, after)
     if wish.change_type in ("createReplication", "deleteReplication"):
@@ -117,13 +131,52 @@ def _check_flavor(instance: Instance, wish: ResizeWish, flavors: FlavorCatalogue
     return after
 
 
+def _plan_type(
+    instance: Instance, wish: ResizeWish, after: Flavor, used: Mapping[str, Bytes], databases: Collection[int]
+) -> ResizePlan:
+    if instance.mode is Mode.SINGLE:
+        _check_room(instance, after, used)
+        return _plan_standby(instance, wish, after)
+    if _keeps_nodes(instance, after):
+        _check_room(instance, after, used)
+        return ResizePlan(Kind.ADDRESS, after)
+    _check_total_room(shards_of(instance), after, used)
+    if after.mode.is_clustered and set(databases) - {0}:
+        raise errors.InstanceTypeUnchangeable(f"spec_code: {after.mode} has one database, and others have keys")
+    return _plan_other_nodes(instance, wish, after)
+
+
+def _keeps_nodes(instance: Instance, after: Flavor) -> bool:
+    """Whether the nodes can be those of the new type as they run, with their names for commands and their port."""
+    return (
+        instance.mode.is_watched
+        and after.mode.is_watched
+        and len(instance.nodes) == after.node_count
+        and not instance.rename_commands
+        and (after.mode.has_proxies or all(node.port == instance.port for node in instance.nodes))
+    )
+
+
+def _plan_other_nodes(instance: Instance, wish: ResizeWish, after: Flavor) -> ResizePlan:
+    """New shards beside the old ones, whose places are free again at the next change."""
+    taken = [shard.index for shard in shards_of(instance)]
+    first = 0 if after.sharding_num <= min(taken) else max(taken) + 1
+    zones = tuple(dict.fromkeys((*instance.az_codes, *wish.zones)))
+    places = tuple(
+        Place(shard, ordinal, zones[(shard + ordinal) % len(zones)])
+        for shard in range(first, first + after.sharding_num)
+        for ordinal in range(after.replica_count)
+    )
+    return ResizePlan(Kind.NODES, after, places=places, leaving=tuple(node.id for node in instance.nodes))
+
+
 def _plan_standby(instance: Instance, wish: ResizeWish, after: Flavor) -> ResizePlan:
     """All nodes are new: the single node's own address becomes the one that follows the master."""
     zones = tuple(dict.fromkeys((*instance.az_codes, *wish.zones)))
     places = tuple(
         Place(0, ordinal, zones[(ordinal - 1) % len(zones)]) for ordinal in range(1, after.replica_count + 1)
     )
-    return ResizePlan(Kind.TYPE, after, places=places, leaving=tuple(node.id for node in instance.nodes))
+    return ResizePlan(Kind.STANDBY, after, places=places, leaving=tuple(node.id for node in instance.nodes))
 
 
 def _plan_replicas(instance: Instance, wish: ResizeWish, before: Flavor, after: Flavor) -> ResizePlan:
@@ -221,9 +274,7 @@ def _plan_fewer_shards(
         raise errors.InvalidParameter("change_type: none for fewer shards", name="change_type")
     shards = shards_of(instance)
     kept = _kept_shards(shards, wish.reserved_ip, after.sharding_num)
-    total = sum(used.get(shard.master.id, 0) for shard in shards)
-    if total > FULL * after.node_memory * after.sharding_num:
-        raise errors.InvalidCapacity(f"new_capacity: {total // 2**20} MiB are in use, over 70 % of its memory")
+    _check_total_room(shards, after, used)
     leaving = tuple(node.id for shard in shards if shard.index not in kept for node in shard.nodes)
     return ResizePlan(Kind.REMOVE_SHARDS, after, leaving=leaving)
 
@@ -252,6 +303,15 @@ def _check_room(instance: Instance, after: Flavor, used: Mapping[str, Bytes]) ->
             )
 
 
-def extra_memory(before: Flavor, after: Flavor) -> MiB:
-    """What the machine has to promise besides."""
-    return MiB(max(0, after.promised_memory - before.promised_memory))
+def _check_total_room(shards: Sequence[Shard], after: Flavor, used: Mapping[str, Bytes]) -> None:
+    total = sum(used.get(shard.master.id, 0) for shard in shards)
+    if total > FULL * after.node_memory * after.sharding_num:
+        raise errors.InvalidCapacity(f"new_capacity: {total // 2**20} MiB are in use, over 70 % of its memory")
+
+
+def memory_meanwhile(before: Flavor, plan: ResizePlan) -> MiB:
+    """What the machine promises until the change is over."""
+    after = plan.flavor
+    if plan.kind is Kind.NODES:
+        return MiB(before.promised_memory + after.promised_memory)
+    return MiB(max(before.promised_memory, after.promised_memory))

@@ -110,7 +110,7 @@ class SlotMove:
 
 def slot_of(key: str | bytes) -> int:
     """The slot of a key; only what stands in its first pair of braces counts, if there is anything."""
-    return key_slot(key.encode() if isinstance(key, str) else key)
+    return key_slot(key.encode(errors="surrogateescape") if isinstance(key, str) else key)
 
 
 def key_in(slots: Slots, prefix: str) -> str:

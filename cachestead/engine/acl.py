@@ -17,6 +17,8 @@ from cachestead.domain.instances import Mode
 from cachestead.engine.catalogue import Engine, Version
 
 TENANT, ADMIN, REPLICA, PROXY = "default", "cachestead", "cachestead-replica", "cachestead-proxy"
+COPIER = "cachestead-copy"
+"""Whom a source logs in as where it copies its keys to; it is there only while that goes on."""
 
 _SNAPSHOTS = "bgrewriteaof bgsave lastsave migrate psync save shutdown slaveof sync"
 _CLUSTER = (
@@ -149,6 +151,11 @@ def set_user_arguments(users: NodeUsers, engine: Engine) -> list[tuple[str, ...]
     # Ours first: if the connection breaks half way, we can still log in and finish.
     lines = sorted(_rules_by_user(users, engine), key=lambda line: line[0] == TENANT)
     return [(name, "reset", *rules) for name, rules in lines]
+
+
+def copier_arguments(secret: str) -> tuple[str, ...]:
+    """Arguments of `ACL SETUSER` for a copier with this password: it may bring keys and take none."""
+    return (COPIER, "reset", "on", password_rule(secret), "~*", "-@all", "+select", "+restore", "+restore-asking")
 
 
 def password_rule(password: str | None) -> str:

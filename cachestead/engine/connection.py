@@ -6,7 +6,7 @@ A client made here translates renamed commands on the wire, so callers use the c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,10 +37,12 @@ def connect(
     user: str | None = ADMIN,
     commands: AdminCommands | None = None,
     answer_seconds: float = ANSWER_SECONDS,
+    database: int = 0,
 ) -> Client:
     """A client for one node; connects at its first command. `user` is None where the engine has no users.
 
     Never retries by itself: every caller here polls, and a second attempt inside a first hides what happened.
+    Bytes that are no text (a key may be any) come as surrogates and are sent as they came.
     """
     pool: ConnectionPool = ConnectionPool(
         connection_class=_RenamingConnection,
@@ -49,7 +51,9 @@ def connect(
         port=node.port,
         username=user,
         password=secret,
+        db=database,
         decode_responses=True,
+        encoding_errors="surrogateescape",
         protocol=2,
         max_connections=AT_ONCE,
         socket_connect_timeout=min(CONNECT_SECONDS, answer_seconds),
@@ -59,7 +63,7 @@ def connect(
     return redis.Redis.from_pool(pool)
 
 
-def with_patience(client: Client, answer_seconds: float) -> Client:
+def with_patience(client: Client, answer_seconds: float, *, database: int = 0) -> Client:
     """A client for the same node and user that waits longer for answers; the caller closes it."""
     arguments = client.connection_pool.connection_kwargs
     return connect(
@@ -68,6 +72,7 @@ def with_patience(client: Client, answer_seconds: float) -> Client:
         user=arguments["username"],
         commands=arguments["commands"],
         answer_seconds=answer_seconds,
+        database=database,
     )
 
 
@@ -92,6 +97,16 @@ async def call(client: Client, *arguments: Any) -> Any:
     """The answer to one command; raises `EngineUnreachable` or `EngineRefused`."""
     async with answering(client):
         return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+
+
+async def call_each(client: Client, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The answers to several commands, in one round trip. The first refusal is raised."""
+    if not commands:
+        return []
+    async with answering(client), client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute())
 
 
 @asynccontextmanager

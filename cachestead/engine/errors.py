@@ -67,3 +67,11 @@ class SlotsInDanger(EngineError):
 
 class SlotMoveFailed(EngineError):
     """Slots stayed with their source; what was moved before stays moved."""
+
+
+class CopyFailed(EngineError):
+    """Not everything that was to be copied is there, and a second attempt would end the same."""
+
+
+class SourceChanged(EngineError):
+    """A node was restarted or replaced while it was copied."""

@@ -18,11 +18,12 @@ from cachestead.domain.instances import BUSY, Event, Instance, Node, Proxy, Role
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import DEFAULT_PORT
-from cachestead.domain.proxies import plan_proxies, proxy_count
-from cachestead.domain.resizing import Kind, Place, ResizePlan, ResizeWish, extra_memory, plan_resize
-from cachestead.domain.sizes import Bytes, MiB, capacity_text
+from cachestead.domain.proxies import free_ordinals, plan_proxies, proxy_count
+from cachestead.domain.resizing import Kind, ResizePlan, ResizeWish, memory_meanwhile, plan_resize
+from cachestead.domain.sizes import Bytes, capacity_text
+from cachestead.engine.copying import databases_in_use
 from cachestead.engine.errors import EngineError
-from cachestead.engine.info import observe_node
+from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.identity.callers import Caller
 from cachestead.operations.addresses import free_addresses, take
 from cachestead.operations.changes import Change, change, take_for
@@ -35,6 +36,8 @@ from cachestead.store import proxies as proxy_store
 from cachestead.store.database import Tx
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.machinery import client_of, engine_of
+from cachestead.workflows.move_address import MOVE_ADDRESS
+from cachestead.workflows.replace_nodes import REPLACE_NODES
 from cachestead.workflows.resize_instance import (
     ADD_REPLICAS,
     ADD_SHARDS,
@@ -49,14 +52,17 @@ WORKFLOWS = {
     Kind.REMOVE_REPLICAS: REMOVE_REPLICAS,
     Kind.ADD_SHARDS: ADD_SHARDS,
     Kind.REMOVE_SHARDS: REMOVE_SHARDS,
-    Kind.TYPE: CHANGE_TYPE,
+    Kind.STANDBY: CHANGE_TYPE,
+    Kind.ADDRESS: MOVE_ADDRESS,
+    Kind.NODES: REPLACE_NODES,
 }
 
 MAY_PASS = (*BUSY.values(), errors.WrongState, errors.Recovering)
 """Refusals that say only: not now."""
 _AGAIN = timedelta(minutes=1)
 
-Used = Mapping[str, Bytes]
+Seen = Mapping[str, NodeFacts]
+"""An instance's nodes by id."""
 
 
 async def resize_instance(
@@ -69,12 +75,12 @@ async def resize_instance(
     """
     async with service.database.reading() as tx:
         instance = await store.get_instance(tx, caller.project, instance_id)
-    used = await _observe_used(service, instance)
+    seen = await _observe(service, instance)
     wish = replace(wish, zones=_zone_codes(service, wish.zones))
     async with service.database.writing() as tx:
         await networks.lock_allocation(tx)
         instance = await store.lock_instance(tx, caller.project, instance_id)
-        plan = await _plan(tx, service, instance, wish, used)
+        plan = await _plan(tx, service, instance, wish, seen)
         if await job_store.has_waiting(tx, instance_id):
             raise errors.ResizeRunning(f"instance {instance_id} has a change that waits for its window")
         if at_once:
@@ -89,14 +95,14 @@ async def begin_waiting(service: Service, job: Job) -> None:
     wish = _read_wish(job.params["wish"])
     async with service.database.reading() as tx:
         instance = await store.get_instance(tx, job.project_id, job.instance_id or "")
-    used = await _observe_used(service, instance)
+    seen = await _observe(service, instance)
     async with service.database.writing() as tx:
         await networks.lock_allocation(tx)
         instance = await store.lock_instance(tx, job.project_id, job.instance_id or "")
         waiting = await job_store.find_any_job(tx, job.id)
         if waiting is None or waiting.status.is_final or waiting.due_at is None:
             return
-        plan = await _plan(tx, service, instance, wish, used)
+        plan = await _plan(tx, service, instance, wish, seen)
         wanted = await _change(tx, service, instance, plan)
         await take_for(tx, service, instance, wanted)
         begun = replace(waiting, kind=wanted.workflow.name, task=wanted.workflow.task, due_at=None)
@@ -126,14 +132,14 @@ async def put_off(service: Service, job: Job, reason: errors.ServiceError) -> No
         await job_store.save_job(tx, replace(failed, updated_at=now, ended_at=now))
 
 
-async def _observe_used(service: Service, instance: Instance) -> Used:
-    """Memory in use by node id."""
+async def _observe(service: Service, instance: Instance) -> Seen:
+    """The nodes as they are now. Raises `Recovering` where one does not answer."""
     if instance.state is not State.RUNNING or instance.task is not None:
         raise busy_error(instance)
 
-    async def look(node: Node) -> Bytes:
+    async def look(node: Node) -> NodeFacts:
         try:
-            return Bytes((await observe_node(client_of(service.machinery, instance, node))).used_memory)
+            return await observe_node(client_of(service.machinery, instance, node))
         except EngineError as error:
             raise errors.Recovering(f"node {node.address} does not answer") from error
 
@@ -149,12 +155,13 @@ def _zone_codes(service: Service, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes[name] for name in named))
 
 
-async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, used: Used) -> ResizePlan:
+async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, seen: Seen) -> ResizePlan:
     """The plan, within the project's quota and the machine's memory."""
     if instance.state is not State.RUNNING or instance.task is not None:
         raise busy_error(instance)
-    plan = plan_resize(instance, wish, service.flavors, used)
-    if plan.kind is Kind.TYPE and not engine_of(service.machinery, instance).has_subcommand_rules:
+    used = {node: Bytes(facts.used_memory) for node, facts in seen.items()}
+    plan = plan_resize(instance, wish, service.flavors, used, databases_in_use(list(seen.values())))
+    if plan.changes_type and not engine_of(service.machinery, instance).has_subcommand_rules:
         raise errors.InstanceTypeUnchangeable(f"spec_code: not on {instance.binary}")
     usage = await store.get_usage(tx, instance.project_id)
     before = _flavor_of(service, instance)
@@ -162,7 +169,7 @@ async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, 
     if plan.flavor.capacity_gb > max(left, before.capacity_gb):
         raise errors.MemoryQuotaExceeded(f"new_capacity: {left:g} GB are left")
     free = service.memory - await store.get_promised_memory(tx)
-    if extra_memory(before, plan.flavor) > max(free, 0):
+    if memory_meanwhile(before, plan) - before.promised_memory > max(free, 0):
         raise errors.ZoneQuotaExceeded(f"new_capacity: the machine has {free} MiB left to promise")
     return plan
 
@@ -174,23 +181,26 @@ def _flavor_of(service: Service, instance: Instance) -> Flavor:
 async def _change(tx: Tx, service: Service, instance: Instance, plan: ResizePlan) -> Change:
     """The change to start; the new nodes have their addresses, and the memory is promised."""
     before, after = _flavor_of(service, instance), plan.flavor
-    joining = await _add_nodes(tx, service, instance, plan.places)
-    proxies = await _add_proxies(tx, service, instance, proxy_count(after))
-    await store.save_promised_memory(tx, instance.id, MiB(max(before.promised_memory, after.promised_memory)))
+    joining = await _add_nodes(tx, service, instance, plan)
+    # Nodes of another shape have proxies of their own: those that are there serve until the address moves.
+    kept = () if plan.kind is Kind.NODES else instance.proxies[: proxy_count(after)]
+    proxies = await _add_proxies(tx, service, instance, proxy_count(after) - len(kept))
+    await store.save_promised_memory(tx, instance.id, memory_meanwhile(before, plan))
     params = {
         "flavor": [after.spec_code, after.capacity_gb],
         "old_flavor": [before.spec_code, before.capacity_gb],
         "joining": [*(node.id for node in joining), *(proxy.id for proxy in proxies)],
-        "leaving": [*plan.leaving, *(proxy.id for proxy in instance.proxies[proxy_count(after) :])],
+        "leaving": [*plan.leaving, *(proxy.id for proxy in instance.proxies if proxy not in kept)],
+        "mode": after.mode.value,
     }
     return Change(WORKFLOWS[plan.kind], Event.RESIZE_ASKED, params, _details(instance, before, plan, joining))
 
 
-async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Sequence[Place]) -> list[Node]:
-    if not places:
+async def _add_nodes(tx: Tx, service: Service, instance: Instance, plan: ResizePlan) -> list[Node]:
+    if not plan.places:
         return []
-    port = instance.nodes[0].port
-    owned = await _take_addresses(tx, service, instance, port, len(places))
+    port = _node_port(instance, plan)
+    owned = await _take_addresses(tx, service, instance, port, len(plan.places))
     joining = [
         Node(
             id=node_id(instance.id, place.shard, place.ordinal),
@@ -202,19 +212,26 @@ async def _add_nodes(tx: Tx, service: Service, instance: Instance, places: Seque
             zone=place.zone,
             role=Role.REPLICA if place.ordinal else Role.MASTER,
         )
-        for place, address in zip(places, owned, strict=True)
+        for place, address in zip(plan.places, owned, strict=True)
     ]
     await store.add_nodes(tx, joining)
     return joining
 
 
-async def _add_proxies(tx: Tx, service: Service, instance: Instance, wanted: int) -> Sequence[Proxy]:
-    """As many as the instance lacks."""
-    missing = range(len(instance.proxies), wanted)
-    if not missing:
+def _node_port(instance: Instance, plan: ResizePlan) -> int:
+    """Where the new nodes listen: at the instance's port, unless they are behind proxies."""
+    if plan.kind is not Kind.NODES:
+        return instance.nodes[0].port
+    return DEFAULT_PORT if plan.flavor.mode.has_proxies else instance.port
+
+
+async def _add_proxies(tx: Tx, service: Service, instance: Instance, count: int) -> Sequence[Proxy]:
+    """So many more."""
+    if count <= 0:
         return ()
-    owned = await _take_addresses(tx, service, instance, DEFAULT_PORT, len(missing))
-    joining = plan_proxies(instance.id, DEFAULT_PORT, instance.az_codes, missing, owned)
+    owned = await _take_addresses(tx, service, instance, DEFAULT_PORT, count)
+    ordinals = free_ordinals(instance.proxies, count)
+    joining = plan_proxies(instance.id, DEFAULT_PORT, instance.az_codes, ordinals, owned)
     await proxy_store.add_proxies(tx, joining)
     return joining
 

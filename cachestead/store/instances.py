@@ -339,7 +339,8 @@ async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     ids = [one.id for one in found]
     for row in (await tx.execute(_nodes_of_so_many(len(ids)), _numbered(ids))).mappings():
         by_instance.setdefault(row["instance_id"], []).append(_node(row))
-    behind = [one.id for one in found if one.mode.has_proxies]
+    # What becomes one behind proxies has some already.
+    behind = [one.id for one in found if one.mode.has_proxies or one.state is State.EXTENDING]
     proxies = await list_proxies_of(tx, behind) if behind else {}
     return [
         replace(one, nodes=tuple(by_instance.get(one.id, ())), proxies=tuple(proxies.get(one.id, ())))

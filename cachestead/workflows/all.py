@@ -7,6 +7,8 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
+from cachestead.workflows.move_address import MOVE_ADDRESS
+from cachestead.workflows.replace_nodes import REPLACE_NODES
 from cachestead.workflows.resize_instance import (
     ADD_REPLICAS,
     ADD_SHARDS,
@@ -33,6 +35,8 @@ ALL = (
     ADD_SHARDS,
     REMOVE_SHARDS,
     CHANGE_TYPE,
+    MOVE_ADDRESS,
+    REPLACE_NODES,
     SET_PRIORITY,
     LEAVE_DOMAIN_NAME,
     SWITCH_MASTER,

@@ -30,6 +30,8 @@ from cachestead.store.database import Database
 from cachestead.workflows.turns import Turns
 
 PROXIED_CLIENTS = 10_000
+READ_ONLY = "master-read-only"
+"""The parameter with which tenants may not write."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def users_of(vault: Vault, instance: Instance) -> NodeUsers:
         admin_secret=secrets.admin,
         replica_secret=secrets.replica,
         tenant_password=secrets.password,
+        read_only=instance.parameters.get(READ_ONLY) == "yes",
         proxy_secret=secrets.proxy,
     )
 
@@ -198,6 +201,8 @@ async def ensure_watched(machinery: Machinery, instance: Instance, *, move: bool
     login, moves = login_of(machinery, instance), instance.mode.has_moving_address
     if moves:
         _write_endpoint(machinery, instance, login)
+    else:
+        remove_endpoint(machinery.vip_folder, instance.id)
     watch = Watch(
         name=instance.id,
         master=address_of(master_of(instance)),
@@ -255,7 +260,7 @@ def _placed(instance: Instance, node: Node, conf: RedisConf) -> RedisConf:
     """A node that Sentinels watch: the master has the address, if it follows masters, and the others copy it."""
     master = master_of(instance)
     if node.id == master.id:
-        return replace(conf, vip=instance.ip if instance.mode.has_moving_address else None)
+        return replace(conf, vip=(instance.ip or None) if instance.mode.has_moving_address else None)
     # A replica named in its file asks its master only at the next tick of a second; a new one is told by command.
     return conf if instance.state is State.CREATING else replace(conf, replica_of=address_of(master))
 

@@ -86,7 +86,7 @@ def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> 
     return ProxyConfiguration(
         id=proxy.id,
         own=Address(proxy.address, proxy.port),
-        endpoint=Address(instance.ip, instance.port),
+        endpoint=Address(instance.ip, instance.port) if instance.ip else None,
         layout=Layout.CLUSTER if clustered else Layout.REPLICATED,
         nodes=tuple(_data_node(node) for node in _in_service(instance)),
         version=instance.engine_version,

@@ -26,7 +26,7 @@ from cachestead.domain.slots import plan_rebalance
 from cachestead.engine import cluster, replication, slot_migration
 from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound
-from cachestead.engine.errors import EngineError, SlotsInDanger
+from cachestead.engine.errors import CopyFailed, EngineError, SlotsInDanger
 from cachestead.engine.live import Limits, set_limits
 from cachestead.engine.slot_migration import Progress, Road
 from cachestead.engine.switchover import switch_master
@@ -129,7 +129,7 @@ def named(ctx: StepContext, which: str) -> list[Node]:
     return [node for node in ctx.instance.nodes if node.id in ctx.job.params[which]]
 
 
-def _without(ctx: StepContext, instance: Instance, gone: str) -> Instance:
+def without(ctx: StepContext, instance: Instance, gone: str) -> Instance:
     """The instance without the nodes and proxies that are `joining` or `leaving`."""
     ids = ctx.job.params[gone]
     return replace(
@@ -155,7 +155,7 @@ async def persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
         try:
             await act()
         except (EngineError, NodeNotStarted) as failure:
-            if clock() > deadline:
+            if clock() > deadline or isinstance(failure, CopyFailed):
                 raise
             log.info("once more", instance=ctx.instance.id, step=ctx.job.step, reason=str(failure))
             await asyncio.sleep(AGAIN_SECONDS)
@@ -243,7 +243,7 @@ async def _settle_proxies(ctx: StepContext, instance: Instance, gone: str) -> No
     """The proxies of the instance run and know its nodes, without those that are named as gone."""
     if not instance.mode.has_proxies:
         return
-    staying = _without(ctx, instance, gone)
+    staying = without(ctx, instance, gone)
     going = [proxy for proxy in instance.proxies if proxy not in staying.proxies]
     async with ctx.machinery.turns.healing_proxies(instance.id):
         await _save_proxies_away(ctx, going)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from contract import MISSING, departures
 from huaweicloudsdkdcs import v2 as sdk
 from installation import PASSWORD, PROXY, SPLIT, Installation, client_of, eventually
 from refusals import check_refused
@@ -253,3 +254,18 @@ def test_what_is_deleted_leaves_nothing(installation: Installation, api: httpx.C
 
 def free_address(installation: Installation) -> str:
     return installation.subnet.rsplit(".", 1)[0] + ".250"
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@both
+def test_answers_are_what_the_contract_says(api: httpx.Client, proxied: dict[str, Any]):
+    one = f"/instances/{proxied['instance_id']}"
+    for path, schema in (
+        (one, "ShowInstanceResponse"),
+        (f"/instances?instance_id={proxied['instance_id']}", "ListInstancesResponse"),
+        (f"{one}/logical-nodes", "ShowNodesInformationResponse"),
+        ("/instances-logical-nodes?limit=100", "BatchShowNodesInformationResponse"),
+        (f"/instance/{proxied['instance_id']}/groups", "ListGroupReplicationInfoResponse"),
+        (f"{one}/version", "ShowInstanceVersionResponse"),
+    ):
+        assert list(departures(api.get(path).json(), schema, path)) == []

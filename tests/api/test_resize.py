@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from huaweicloudsdkdcs.v2 import ResizeInstanceBody, ResizeInstanceRequest
-from installation import HA, SINGLE, Installation, client_of
+from installation import HA, PROXY, SINGLE, SPLIT, Installation, client_of
 from refusals import check_refused
 
 
@@ -88,6 +88,28 @@ def test_a_second_change_is_refused_while_one_is_under_way(installation: Install
     for answer in answers[1:]:
         check_refused(answer, "DCS.4113")
     installation.wait(standby["instance_id"])
+
+
+def test_data_in_several_databases_is_not_for_a_proxy_cluster_but_for_proxies(installation: Installation):
+    made = installation.create("several", "redis.ha.xu1.large.r2.1", capacity=1, engine_version="6.0")
+    to_another = {"change_type": "instanceType"}
+    with client_of(made, db=7) as client, installation.http() as api:
+        client.set("kept", 7)
+        path = f"/instances/{made['instance_id']}/resize"
+        body = {"spec_code": PROXY, "new_capacity": 4, **to_another}
+        check_refused(api.post(path, json=body), "DCS.4200", "spec_code")
+        check_refused(api.post(path, json={"spec_code": SPLIT, "new_capacity": 1}), "DCS.4200", "spec_code")
+        assert api.post(path, json={"spec_code": SPLIT, "new_capacity": 1, **to_another}).status_code == 204
+    now = installation.wait(made["instance_id"])
+    assert (now["cache_mode"], now["ip"], now["port"]) == ("ha_rw_split", made["ip"], made["port"])
+    with client_of(now, db=7) as client:
+        assert client.get("kept") == "7"
+
+
+def test_a_type_that_the_version_has_not_is_refused(installation: Installation, standby: dict[str, Any]):
+    body = {"spec_code": SPLIT, "new_capacity": 1, "change_type": "instanceType"}
+    with installation.http() as api:
+        check_refused(api.post(f"/instances/{standby['instance_id']}/resize", json=body), "DCS.4008")
 
 
 def test_what_the_machine_cannot_promise_is_refused(installation: Installation):

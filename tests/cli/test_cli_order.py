@@ -2,7 +2,7 @@ import pytest
 
 from cachestead.cli.connection import Connection
 from cachestead.cli.failures import CommandFailed
-from cachestead.cli.order import Order, build_body, choose_flavor, choose_zones
+from cachestead.cli.order import Order, build_body, cache_mode_of, choose_flavor, choose_zones, newest_version
 
 HERE = Connection("http://h", "http://h", "u", "p", "d", "0" * 32, vpc_id="vpc", subnet_id="subnet")
 ZONES = [
@@ -85,12 +85,29 @@ def test_no_flavor_is_a_sentence():
         pytest.param(Order("n"), _flavor("redis.single.tiny", 1), ["b"], id="one for a single node"),
         pytest.param(Order("n"), _flavor("redis.ha.large", 3), ["b", "c"], id="two for master and standby"),
         pytest.param(Order("n"), CLUSTERS[0], ["b", "c", "d"], id="all for a cluster"),
+        pytest.param(
+            Order("n"), _flavor("redis.proxy.x", 2, shards=3), ["b", "c", "d"], id="all for a Proxy Cluster"
+        ),
         pytest.param(Order("n"), _flavor("redis.cluster.c", 1, shards=2), ["b", "c"], id="no more than nodes"),
         pytest.param(Order("n", zones=("a",)), CLUSTERS[0], ["a"], id="as asked, full or not"),
     ],
 )
 def test_zones_with_room_are_chosen(order, flavor, zones):
     assert choose_zones(order, flavor, ZONES) == zones
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "newest"),
+    [
+        ("ha", "ha", "7.0"),
+        ("cluster", "cluster", "7.0"),
+        ("proxy", "proxy", "6.0"),
+        ("rw-split", "ha_rw_split", "6.0"),
+        ("ha_rw_split", "ha_rw_split", "6.0"),
+    ],
+)
+def test_a_type_has_a_name_of_the_api_and_a_newest_version(kind, mode, newest):
+    assert (cache_mode_of(kind), newest_version(mode)) == (mode, newest)
 
 
 def test_the_body_has_what_was_asked_for_and_nothing_else():

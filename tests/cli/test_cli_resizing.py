@@ -20,6 +20,11 @@ OFFERED = {
         _flavor("redis.ha.xu1.large.r2.1", "1", 2),
         _flavor("redis.ha.xu1.large.r3.1", "1", 3),
     ],
+    "proxy": [
+        _flavor("redis.proxy.xu1.large.s1.4", "4", 2, 4),
+        _flavor("redis.proxy.xu1.large.4", "4", 2, 3),
+        _flavor("redis.proxy.xu1.large.s2.8", "8", 2, 4),
+    ],
     "cluster": [
         _flavor("redis.cluster.xu1.large.r2.4", "4", 2, 3),
         _flavor("redis.cluster.xu1.large.r2.s1.4", "4", 2, 4),
@@ -81,6 +86,27 @@ def test_the_likest_flavor_is_chosen(present, wish, becomes):
     instance = _instance(present)
 
     assert choose_new_flavor(wish, instance, OFFERED[instance["cache_mode"]])["spec_code"] == becomes
+
+
+@pytest.mark.parametrize(
+    ("wish", "becomes"),
+    [
+        pytest.param(Wish(mode="proxy"), "redis.proxy.xu1.large.4", id="the fewest shards of the next size"),
+        pytest.param(Wish(mode="proxy", shards=4), "redis.proxy.xu1.large.s1.4", id="shards as said"),
+        pytest.param(Wish(mode="proxy", capacity=8), "redis.proxy.xu1.large.s2.8", id="memory as said"),
+    ],
+)
+def test_another_type_has_what_comes_nearest(wish, becomes):
+    assert choose_new_flavor(wish, _instance(THREE), OFFERED["proxy"])["spec_code"] == becomes
+
+
+def test_another_type_is_asked_for_by_its_name_or_its_flavors():
+    assert flavor_filters(Wish(mode="proxy"), _instance(TINY))["cache_mode"] == "proxy"
+    for wish in (Wish(mode="proxy"), Wish(flavor="redis.proxy.xu1.large.4")):
+        flavor = choose_new_flavor(wish, _instance(TINY), OFFERED["proxy"])
+        assert build_resize(wish, _instance(TINY), flavor, _nodes(1, 2)) == {
+            "spec_code": "redis.proxy.xu1.large.4", "new_capacity": 4, "change_type": "instanceType",
+        }  # fmt: skip
 
 
 def test_flavors_are_asked_for_by_what_does_not_change():
@@ -161,6 +187,13 @@ def test_the_body_says_what_kind_of_change_it_is(present, wish, nodes, more):
     body = _body(present, wish, _nodes(*nodes))
 
     assert {key: value for key, value in body.items() if key not in {"spec_code", "new_capacity"}} == more
+
+
+def test_a_proxy_is_no_replica_that_could_go():
+    proxy = {"node_id": "p", "node_ip": "10.0.9.9", "group_id": "", "node_type": "proxy"}
+    body = _body(THREE, Wish(replicas=1), [*_nodes(1, 3), proxy])
+
+    assert body["node_list"] == ["n0-2"]
 
 
 def test_the_body_has_the_flavors_own_capacity():

@@ -11,7 +11,7 @@ HA = RUNNING | {
 }  # fmt: skip
 CLUSTER = HA | {"cache_mode": "cluster", "sharding_count": 3}
 LARGER = {
-    "spec_code": "redis.ha.xu1.large.r2.1", "capacity": ["1"], "replica_count": 2,
+    "spec_code": "redis.ha.xu1.large.r2.1", "cache_mode": "ha", "capacity": ["1"], "replica_count": 2,
     "attrs": [{"name": "sharding_num", "value": "1"}],
 }  # fmt: skip
 NODES = [
@@ -53,6 +53,17 @@ def test_resizing_says_what_becomes_of_the_instance(sessions, run):
         {"spec_code": LARGER["spec_code"], "new_capacity": 1}
     ]
     assert "sessions: redis.ha.xu1.tiny.r2.128 becomes redis.ha.xu1.large.r2.1, 1 GB\n" in result.stderr
+
+
+def test_another_type_is_asked_for_by_name(sessions, run):
+    service = sessions(HA)
+    service.answers["GET", "/flavors"] = (200, {"flavors": [LARGER | {"cache_mode": "ha_rw_split"}]})
+
+    result = run("instance", "resize", "sessions", "--type", "rw-split")
+
+    assert result.exit_code == 0, result.stderr
+    (body,) = service.sent("POST", f"/instances/{ID}/resize")
+    assert body["change_type"] == "instanceType"
 
 
 def test_a_change_can_be_left_to_the_maintenance_window(sessions, run):

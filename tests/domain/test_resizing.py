@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from cachestead import errors
 from cachestead.domain.flavors import parse_flavors
-from cachestead.domain.instances import Instance, Node, State
+from cachestead.domain.instances import Instance, Mode, Node, State
 from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import Network, Order, Orderer, check_order, plan_instances
-from cachestead.domain.resizing import Kind, ResizePlan, ResizeWish, extra_memory, plan_resize
+from cachestead.domain.resizing import Kind, ResizePlan, ResizeWish, memory_meanwhile, plan_resize
 from cachestead.domain.shards import shards_of
 from cachestead.domain.sizes import Bytes
 
@@ -28,9 +28,14 @@ CLUSTER = "redis.cluster.xu1.large.{}.{}"
 PROXY, SPLIT = "redis.proxy.xu1.large.s8.{}", "redis.ha.xu1.large.p{}.1"
 
 
-def instance_of(flavor: str, gb: float, zones: tuple[str, ...] = ("az1", "az2")) -> Instance:
-    version = "6.0" if ".proxy." in flavor or ".p" in flavor else "7.0"
-    order = Order("resized", "Redis", version, gb, flavor, zones, "vpc", "subnet", password="Passw0rd!x")
+TO_ANOTHER = {"change_type": "instanceType"}
+
+
+def instance_of(
+    flavor: str, gb: float, zones: tuple[str, ...] = ("az1", "az2"), version: str = "7.0", **more: Any
+) -> Instance:
+    version = "6.0" if ".proxy." in flavor or ".p" in flavor else version
+    order = Order("resized", "Redis", version, gb, flavor, zones, "vpc", "subnet", password="Passw0rd!x", **more)
     checked = check_order(order, FLAVORS, NETWORK, ("az1", "az2", "az3"))
     addresses = [f"127.64.0.{number}" for number in range(10, 10 + checked.addresses_per_instance)]
     [planned] = plan_instances(
@@ -43,9 +48,11 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
     return NOW.replace(day=day, hour=hour, minute=minute)
 
 
-def plan(instance: Instance, flavor: str, gb: float, used_mib: int = 1, **wish: Any) -> ResizePlan:
+def plan(
+    instance: Instance, flavor: str, gb: float, used_mib: int = 1, databases: tuple[int, ...] = (0,), **wish: Any
+) -> ResizePlan:
     used = {node.id: Bytes(used_mib * 2**20) for node in instance.nodes}
-    return plan_resize(instance, ResizeWish(flavor, gb, **wish), FLAVORS, used)
+    return plan_resize(instance, ResizeWish(flavor, gb, **wish), FLAVORS, used, databases)
 
 
 def leaving(instance: Instance, planned: ResizePlan) -> list[Node]:
@@ -189,9 +196,18 @@ OUT_OF_NAME = replace(HA_3, nodes=(*HA_3.nodes[:2], replace(HA_3.nodes[2], in_do
         ),
         pytest.param(
             HA_3,
+            "redis.ha.xu1.large.p3.1",
+            1,
+            TO_ANOTHER,
+            errors.EngineVersionNotSupported,
+            "spec_code",
+            id="version",
+        ),
+        pytest.param(
+            HA_3,
             SINGLE,
             1,
-            {"change_type": "instanceType"},
+            TO_ANOTHER,
             errors.InstanceTypeUnchangeable,
             "spec_code",
             id="single",
@@ -209,7 +225,7 @@ OUT_OF_NAME = replace(HA_3, nodes=(*HA_3.nodes[:2], replace(HA_3.nodes[2], in_do
             HA_3,
             HA.format("r2"),
             1,
-            {"change_type": "instanceType"},
+            TO_ANOTHER,
             errors.InstanceTypeUnchangeable,
             "spec_code",
             id="the same type",
@@ -340,15 +356,81 @@ def test_what_cannot_be_is_refused_with_its_code(
 def test_a_single_node_makes_way_for_a_master_and_its_standby():
     instance = instance_of(SINGLE, 1, ("az1",))
     planned = plan(instance, HA.format("r2"), 1, change_type="instanceType", zones=("az2",))
-    assert planned.kind is Kind.TYPE
+    assert planned.kind is Kind.STANDBY
     assert [(place.ordinal, place.zone) for place in planned.places] == [(1, "az1"), (2, "az2")]
     assert leaving(instance, planned) == list(instance.nodes)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(HA.format("r2"), SPLIT.format(2)), (SPLIT.format(3), HA.format("r3"))]
+)
+def test_proxies_come_and_go_before_the_same_nodes(before: str, after: str):
+    instance = instance_of(before, 1, version="6.0")
+    planned = plan(instance, after, 1, databases=(0, 7), **TO_ANOTHER)
+    assert (planned.kind, planned.places, planned.leaving) == (Kind.ADDRESS, (), ())
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        pytest.param(
+            instance_of(HA.format("r2"), 1, version="6.0", rename_commands={"keys": "kkeys"}), id="names"
+        ),
+        pytest.param(instance_of(SPLIT.format(2), 1, version="6.0", port=6400), id="port"),
+        pytest.param(instance_of(HA.format("r3"), 1, version="6.0"), id="replicas"),
+    ],
+)
+def test_nodes_that_cannot_be_those_of_the_new_type_are_replaced(instance: Instance):
+    after = HA.format("r2") if instance.mode is Mode.HA_RW_SPLIT else SPLIT.format(2)
+    planned = plan(instance, after, 1, databases=(0, 7), **TO_ANOTHER)
+    assert planned.kind is Kind.NODES
+    assert leaving(instance, planned) == list(instance.nodes)
+    assert [(place.shard, place.ordinal) for place in planned.places] == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("before", [HA.format("r2"), SPLIT.format(2)])
+def test_shards_come_beside_the_nodes_that_go_and_free_their_places(before: str):
+    instance = instance_of(before, 1, version="5.0")
+    planned = plan(instance, "redis.proxy.xu1.large.4", 4, **TO_ANOTHER)
+    assert planned.kind is Kind.NODES
+    assert [place.shard for place in planned.places] == [1, 1, 2, 2, 3, 3]
+    assert {place.zone for place in planned.places} == {"az1", "az2"}
+
+    nodes = [
+        replace(node, shard=1 + number // 2)
+        for number, node in enumerate(instance_of("redis.proxy.xu1.large.4", 4, version="5.0").nodes)
+    ]
+    back = plan(
+        replace(instance_of("redis.proxy.xu1.large.4", 4, version="5.0"), nodes=tuple(nodes)),
+        before,
+        1,
+        **TO_ANOTHER,
+    )
+    assert [(place.shard, place.ordinal) for place in back.places] == [(0, 0), (0, 1)]
+
+
+def test_data_of_several_databases_does_not_fit_a_proxy_cluster():
+    instance = instance_of(HA.format("r2"), 1, version="6.0")
+    with pytest.raises(errors.InstanceTypeUnchangeable, match="one database"):
+        plan(instance, "redis.proxy.xu1.large.4", 4, databases=(0, 3), **TO_ANOTHER)
+
+
+def test_the_data_of_all_shards_must_fit_one():
+    instance = instance_of("redis.proxy.xu1.large.4", 4, version="6.0")
+    assert plan(instance, SPLIT.format(2), 1, used_mib=200, **TO_ANOTHER).kind is Kind.NODES
+    with pytest.raises(errors.InvalidCapacity, match="750 MiB are in use"):
+        plan(instance, SPLIT.format(2), 1, used_mib=250, **TO_ANOTHER)
+
+
 def test_only_what_is_more_has_to_be_promised_besides():
     small, large = FLAVORS.get(HA.format("r2"), 1), FLAVORS.get("redis.ha.xu1.large.r2.4", 4)
-    assert extra_memory(small, large) == large.promised_memory - small.promised_memory
-    assert extra_memory(large, small) == 0
+    for before, after in ((small, large), (large, small)):
+        assert memory_meanwhile(before, ResizePlan(Kind.CAPACITY, after)) == large.promised_memory
+
+
+def test_nodes_that_take_the_place_of_others_run_beside_them():
+    before, after = FLAVORS.get(HA.format("r2"), 1), FLAVORS.get("redis.proxy.xu1.large.4", 4)
+    assert memory_meanwhile(before, ResizePlan(Kind.NODES, after)) == 2 * 1024 + 2 * 4096
 
 
 @pytest.mark.parametrize(

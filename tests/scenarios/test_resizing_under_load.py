@@ -16,6 +16,7 @@ import pytest
 from crashes import ANSWERED, Crash, settled
 from installation import HA, Installation, client_of, eventually
 from ledger import to_address, to_cluster, writing
+from resizes import last_task, resize, resized
 from witnesses import agreed, assert_nothing_is_left_over
 
 THREE_SHARDS, FOUR_SHARDS = "redis.cluster.xu1.large.r2.s8.24", "redis.cluster.xu1.large.r2.s8.32"
@@ -48,30 +49,6 @@ def cluster(installation: Installation) -> dict[str, Any]:
 def standby(installation: Installation) -> dict[str, Any]:
     """A master and its standby."""
     return installation.create("resized", HA)
-
-
-def resize(api: httpx.Client, instance: dict[str, Any], spec_code: str, gb: float, **wish: Any) -> httpx.Response:
-    body = {"spec_code": spec_code, "new_capacity": gb, **wish}
-    return api.post(f"/instances/{instance['instance_id']}/resize", json=body)
-
-
-def resized(installation: Installation, instance: dict[str, Any], spec_code: str, gb: float, **wish: Any) -> None:
-    """The instance has the flavor and the nodes that go with it, and every view of it says the same."""
-    with installation.http() as api:
-        answer = resize(api, instance, spec_code, gb, **wish)
-        assert answer.status_code == 204, answer.text
-    now = settled(installation, instance["instance_id"])
-    assert now is not None
-    assert now["spec_code"] == spec_code, last_task(installation, instance)
-    eventually(lambda: agreed(installation, now))
-    assert_nothing_is_left_over(installation)
-
-
-def last_task(installation: Installation, instance: dict[str, Any]) -> dict[str, Any]:
-    """The newest background task, with the reason if it failed."""
-    with installation.http() as api:
-        task = api.get(f"/instances/{instance['instance_id']}/tasks").json()["tasks"][0]
-        return {**task, **api.get(f"/jobs/{task['job_id']}").json()}
 
 
 def groups_of(installation: Installation, instance: dict[str, Any]) -> list[dict[str, Any]]:

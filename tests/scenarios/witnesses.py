@@ -50,6 +50,8 @@ class Writer:
     instance: dict[str, Any]
     password: str | None = PASSWORD
     key: str = COUNTER
+    patience: float = 0.5
+    """Seconds it waits for an answer before it counts a failure."""
     acknowledged: int = 0
     """The last count that the server answered with."""
     failures: list[str] = field(default_factory=list)
@@ -99,7 +101,7 @@ class Writer:
 
     def _connect(self) -> redis.Redis | RedisCluster:
         # redis-py would try again by itself, and nobody would know.
-        patience = {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
+        patience = {"socket_timeout": self.patience, "socket_connect_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}
         if not self._is_cluster:
             return client_of(self.instance, self.password, **patience)
         known = [ClusterNode(address, self.instance["port"]) for address in self.instance["ip"].split(",")]

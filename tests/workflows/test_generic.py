@@ -8,8 +8,12 @@ Nobody heals meanwhile, unless a test asks.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import random
+import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -47,8 +51,8 @@ from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
-from cachestead.workflows.machinery import address_of, client_of, shards_at
-from cachestead.workflows.resize_instance import REMOVE_REPLICAS
+from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
+from cachestead.workflows.resize_instance import ADD_REPLICAS, REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.switch_shard import SWITCH_SHARD
@@ -65,6 +69,11 @@ def of_nodes(mode: Mode, count: int, gb: int = 1) -> str:
 def of_shards(mode: Mode, count: int) -> str:
     """A flavor of shards of 8 GB."""
     return f"redis.{'cluster.xu1.large.r2' if mode is Mode.CLUSTER else 'proxy.xu1.large'}.s8.{count * 8}"
+
+
+def of_three(mode: Mode) -> tuple[str, float]:
+    """The flavor of three nodes or three shards, and its capacity."""
+    return (of_shards(mode, 3), 24) if mode.is_clustered else (of_nodes(mode, 3), 1)
 
 
 class Fault(Exception):
@@ -96,9 +105,8 @@ class World:
 
     async def create_of(self, mode: Mode) -> str:
         """The id of a new instance of a type: one shard with two replicas, or three shards."""
-        flavors, gb = (of_shards, 24) if mode.is_clustered else (of_nodes, 1)
-        version = "6.0" if mode.has_proxies else "7.0"
-        return await self.create(spec_code=flavors(mode, 3), capacity_gb=gb, engine_version=version)
+        spec_code, gb = of_three(mode)
+        return await self.create(spec_code=spec_code, capacity_gb=gb)
 
     async def instance(self, instance_id: str) -> Instance:
         async with self.service.database.reading() as tx:
@@ -207,7 +215,7 @@ async def _new_world(application: Application) -> World:
     caller = Caller("u", "admin", domain.id, domain.name, project.id, project.name, ())
     zones = tuple(zone.code for zone in settings.region.zones[:2])
     order = Order(
-        "generic", "Redis", "7.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD
+        "generic", "Redis", "6.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD
     )
     return World(application, caller, order)
 
@@ -281,6 +289,12 @@ async def _resize_shards(world: World, instance_id: str, count: int, **wish: obj
     await _resize(world, instance_id, of_shards(mode, count), count * 8, **wish)
 
 
+async def _change_type(world: World, instance_id: str, one: Mode, other: Mode) -> None:
+    """From whichever it is to the other."""
+    spec_code, gb = of_three(other if (await world.instance(instance_id)).mode is one else one)
+    await _resize(world, instance_id, spec_code, gb, change_type="instanceType")
+
+
 async def _remove_replica(world: World, instance_id: str) -> None:
     """Not the same each time: roles may have moved."""
     instance = await world.instance(instance_id)
@@ -318,6 +332,8 @@ ASK: dict[str, Ask] = {
     "remove-replicas": _remove_replica,
     "switch-shard": lambda world, one: _start_on_replica(world, one, SWITCH_SHARD),
     "change-type": lambda world, one: _resize(world, one, of_nodes(Mode.HA, 2), 1, change_type="instanceType"),
+    "move-address": lambda world, one: _change_type(world, one, Mode.HA, Mode.HA_RW_SPLIT),
+    "replace-nodes": lambda world, one: _change_type(world, one, Mode.HA, Mode.PROXY),
     "add-shards": lambda world, one: _resize_shards(world, one, 4, change_type="addSharding"),
     "remove-shards": lambda world, one: _resize_shards(world, one, 3),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
@@ -331,6 +347,8 @@ ASK_BACK: dict[str, Ask] = {
     "change-port": lambda world, one: _change(world, one, port=6379),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={}),
     "change-capacity": lambda world, one: _resize_nodes(world, one, 3),
+    "move-address": ASK["move-address"],
+    "replace-nodes": ASK["replace-nodes"],
     "add-replicas": _remove_replica,
     "remove-replicas": lambda world, one: _resize_nodes(world, one, 3, change_type="createReplication"),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
@@ -432,11 +450,12 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
 
 ON_PROXIES = {
     Mode.PROXY: {
-        "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards"
+        "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards",
+        "replace-nodes",
     },
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-password", "change-capacity", "add-replicas",
-        "remove-replicas", "leave-domain-name", "switch-master",
+        "remove-replicas", "leave-domain-name", "switch-master", "move-address",
     },
 }  # fmt: skip
 """Workflows that act on proxies, each on the type where there is more to it."""
@@ -553,6 +572,65 @@ async def test_a_single_node_has_its_data_back_when_its_change_fails(world: Worl
     instance = await world.serves(one)
     async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
         assert await client.get("kept") == "yes"
+
+
+@pytest.mark.parametrize("mode", [Mode.HA, Mode.HA_RW_SPLIT])
+async def test_nothing_is_lost_with_a_master_that_ends_while_a_replica_comes(
+    world: World, kept_ones: dict[Mode, str], mode: Mode
+):
+    one = await keep(world, kept_ones, mode)
+    instance = await world.serves(one)
+    address = NodeAddress(instance.ip, instance.port)
+    async with connected(address, PASSWORD, user=None) as client:
+        await client.set("kept", "yes")
+
+    async def lose_master(run: StepFunction, ctx: StepContext) -> None:
+        await run(ctx)
+        await replication.wait_in_sync(
+            [client_of(ctx.machinery, instance, node) for node in replicas_of(instance)],
+            address_of(master_of(instance)),
+            20,
+        )
+        await ctx.machinery.runtime.kill_node(master_of(instance).id)
+
+    first, *others = ADD_REPLICAS.steps
+    world.install(replace(ADD_REPLICAS, steps=(Step(_wrapped(first.run, lose_master), first.undo), *others)))
+    await ASK["add-replicas"](world, one)
+    job = await world.last_job(one)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    await world.serves(one)
+    async with connected(address, PASSWORD, user=None) as client:
+        assert await client.get("kept") == "yes"
+    await ASK_BACK["add-replicas"](world, one)
+    assert (await world.last_job(one)).status is JobStatus.SUCCESS
+
+
+async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kept_ones: dict[Mode, str]):
+    one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
+    instance = await world.serves(one)
+    with contextlib.ExitStack() as strangers:
+        for proxy in instance.proxies:
+            await world.application.machinery.runtime.kill_node(proxy.id)
+            strangers.enter_context(socket.create_server((proxy.address, proxy.port)))
+        for _ in range(2):
+            await world.application.health.run_pass()
+        broken = await world.instance(one)
+        assert (broken.state, {proxy.active for proxy in broken.proxies}) == (State.ERROR, {False})
+    await eventually(lambda: healed(world, one))
+    assert {proxy.active for proxy in (await world.serves(one)).proxies} == {True}
+
+
+async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: World, kept_ones: dict[Mode, str]):
+    one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
+    machinery, [silent, other] = world.application.machinery, (await world.serves(one)).proxies
+    before = await sightings_now(machinery)
+    os.kill(before[silent.id].pid, signal.SIGSTOP)
+    await world.application.health.run_pass()
+    after = await sightings_now(machinery)
+    assert after[silent.id].pid not in (None, before[silent.id].pid)
+    assert after[other.id].pid == before[other.id].pid
+    await world.serves(one)
 
 
 async def test_a_replica_that_kept_the_address_gives_it_back(world: World):
