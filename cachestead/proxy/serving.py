@@ -101,7 +101,7 @@ def config(call: Call) -> bytes | None:
 
 
 @immediate("slowlog")
-def slowlog(call: Call) -> bytes | None:  # noqa: PLR0911 - one for each subcommand
+def slowlog(call: Call) -> bytes | None:
     """The proxy's own slow log: what took long from here, waiting included."""
     slow = call.session.proxy.statistics.slow
     match call.option(1):
