@@ -186,6 +186,7 @@ class Proxied:
         for number in range(len(self.nodes) if self.layout is Layout.CLUSTER else 1):
             with self.node_client(number) as client:
                 client.flushall()
+                client.wait(len(self.nodes) - 1 if self.layout is Layout.REPLICATED else 0, 10_000)
 
     def close(self) -> None:
         """Every process has ended."""
