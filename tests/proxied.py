@@ -141,8 +141,7 @@ class Proxied:
             own=Address(f"{self.subnet}.{200 + number}", PORT),
             endpoint=self.endpoint,
             layout=self.layout,
-            # Replicas are a moment behind: they take no reads unless a test is about that.
-            nodes=tuple(DataNode(f"node-{place}", at, weight=0) for place, at in enumerate(self.nodes)),
+            nodes=tuple(DataNode(f"node-{place}", at) for place, at in enumerate(self.nodes)),
             version=VERSION,
             user=ADMIN_USER,
             secret=ADMIN_SECRET,
