@@ -37,6 +37,8 @@ class Transaction:
     session: Session
     is_open: bool = False
     is_spoilt: bool = False
+    keys: list[bytes] = field(default_factory=list)
+    """Keys of all of them."""
     queued: list[tuple[int, bytes]] = field(default_factory=list)
     """Slot and request of each command."""
     watched: Lease | None = None
@@ -57,10 +59,12 @@ class Transaction:
             self.spoil()
             return error(f"ERR '{call.command.name}' is not allowed in a transaction")
         router = call.session.router
-        slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
+        keys = [call.words[place] for place in call.command.keys(call.words)]
+        slot = router.keys_slot(keys)
         if isinstance(slot, tuple):
             self.spoil()
             return not_same_slot(*slot)
+        self.keys += keys
         self.queued.append((slot, call.raw))
         return QUEUED
 
@@ -170,6 +174,7 @@ async def execute(call: Call) -> bytes:
 async def _commit(session: Session, transaction: Transaction) -> bytes:
     """The replies of all parts, in the order the commands came."""
     parts = _parts(transaction, session.router)
+    session.router.recent.add(transaction.keys)
     replies: list[bytes] = [b""] * len(transaction.queued)
     for slot, places in parts.items():
         if not places and transaction.watched is None:
