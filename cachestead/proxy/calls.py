@@ -84,7 +84,7 @@ class Call:
     async def run(self) -> bytes:
         """The reply of a call that has the connection for itself."""
         if (refusal := refuse(self)) is not None:
-            return refusal
+            return _refused(self, refusal)
         handler = ALONE.get(self.command.name) or ALONE.get(self.words[0].decode(errors="replace").lower())
         return await (handler or BLOCKING)(self)
 
@@ -157,23 +157,21 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
         session.end_after()
         put((batch, index, _UNKNOWN, raw), error(f"ERR {name.decode()}"))
         return True
-    if session.is_closing:
+    if session.is_closing or session.is_deaf:
         put((batch, index, _UNKNOWN, raw), b"")
         return True
     command = session.proxy.vocabulary.get(name)
     if command is None:
-        _refused(session)
+        if session.transaction is not None:
+            session.transaction.spoil()
         put((batch, index, _UNKNOWN, raw), unknown_command(arguments(raw)))
         return True
     if run_alone(session, frame):
         return False
     call = Call.of(session, frame, batch, index)
     call.command.calls += 1
-    reply = refuse(call)
-    if reply is None:
-        reply = _answered(call)
-    else:
-        _refused(session)
+    refusal = refuse(call)
+    reply = _answered(call) if refusal is None else _refused(call, refusal)
     if reply is not None:
         put(call.entry, reply)
     return True
@@ -181,7 +179,7 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
 
 def _answered(call: Call) -> bytes | None:
     session = call.session
-    if session.transaction is not None and session.transaction.is_open:
+    if session.transaction is not None and session.transaction.is_open and call.command.name != "quit":
         return session.transaction.queue(call)
     handler = IMMEDIATE.get(call.command.name) or IMMEDIATE.get(call.command.name.partition("|")[0])
     if handler is not None:
@@ -208,6 +206,8 @@ def not_same_slot(first: bytes, second: bytes) -> bytes:
 def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the other
     """Why the call is not done, in the order an engine looks; None if it is."""
     session, command, words = call.session, call.command, call.words
+    if session.proxy.vocabulary.refuses(command) and not session.is_admin:
+        return unknown_command(words)
     if command.subcommands and len(words) > 1:
         return unknown_subcommand(words)
     if not command.takes(len(words)):
@@ -216,8 +216,6 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
         return NO_LOGIN
     if session.is_admin:
         return None if command.name.partition("|")[0] in FOR_CONTROL else unknown_command(words)
-    if session.proxy.vocabulary.refuses(command):
-        return unknown_command(words)
     if session.subscriptions is not None and call.protocol == 2 and command.name not in WHILE_LISTENING:
         return error(
             f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
@@ -226,10 +224,18 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
     return None
 
 
-def _refused(session: Session) -> None:
+def _refused(call: Call, refusal: bytes) -> bytes:
     """A transaction that was told an error while it was put together will not be done."""
+    session = call.session
     if session.transaction is not None:
         session.transaction.spoil()
+    if call.command.name != "exec" or not refusal.startswith(b"-ERR "):
+        return refusal
+    if session.transaction is not None:
+        session.transaction.close()
+        session.transaction = None
+        session.settle()
+    return b"-EXECABORT Transaction discarded because of: " + refusal[5:]
 
 
 _UNKNOWN = Command("unknown")

@@ -7,6 +7,7 @@ Between the parts other clients' commands may run; each part is atomic by itself
 from __future__ import annotations
 
 import random
+from binascii import crc_hqx
 from collections.abc import Callable, Sequence
 
 from cachestead.proxy.batches import Gathering
@@ -36,27 +37,50 @@ Merge = Callable[[list[bytes]], bytes]
 @immediate(*SPLIT)
 def split(call: Call) -> bytes | None:
     """One part for each slot; a slot's keys go together, in their order."""
-    router, command = call.session.router, call.command
-    places = command.keys(call.words)
-    if router.configuration.layout is Layout.REPLICATED or len(places) == 1:
-        return pass_on(call)
+    router, command, words = call.session.router, call.command, call.words
     step = 2 if command.name == "mset" else 1
-    if len(places) * step != len(call.words) - 1:
+    if (len(words) - 1) % step:
         return wrong_arity(command.name)
+    if router.configuration.layout is Layout.REPLICATED or len(words) == 1 + step:
+        return pass_on(call)
+    keys = words[1::step]
+    slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
     by_slot: dict[int, list[int]] = {}
-    for place in places:
-        by_slot.setdefault(slot_of(call.words[place]), []).append(place)
+    for place, slot in enumerate(slots):
+        by_slot.setdefault(slot, []).append(1 + place * step)
     groups = list(by_slot.values())
     if len(groups) == 1:
         return pass_on(call)
-    gathering = Gathering(call.entry, len(groups), _merge_of(command.name, groups))
-    name = command.name.encode()
-    lane = call.session.lane
-    for index, (slot, group) in enumerate(by_slot.items()):
-        words = [word for place in group for word in call.words[place : place + step]]
-        raw = pack(name, *words)
-        lane.writers[lane.owner_of[slot]].send((gathering, index, command, raw))
+    if len(groups) == len(keys) and command.name == "mget":
+        # What GET says is an element of what MGET says.
+        parts = [b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys]
+        merge = _merge_strings(call.protocol)
+    else:
+        name = command.name.encode()
+        parts = [
+            pack(name, *(word for place in group for word in words[place : place + step])) for group in groups
+        ]
+        merge = _merge_of(command.name, groups)
+    gathering = Gathering(call.entry, len(parts), merge)
+    writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
+    for index, (slot, raw) in enumerate(zip(by_slot, parts, strict=True)):
+        writers[owner_of[slot]].send((gathering, index, command, raw))
     return None
+
+
+def _merge_strings(protocol: int) -> Merge:
+    """What GET said of each key; a key that holds no string has no value."""
+    null = NULL3 if protocol == 3 else NULL2
+
+    def merge(replies: list[bytes]) -> bytes:
+        for place, reply in enumerate(replies):
+            if reply[0] == 45:
+                if not reply.startswith(b"-WRONGTYPE"):
+                    return reply
+                replies[place] = null
+        return array(replies)
+
+    return merge
 
 
 def _merge_of(name: str, groups: Sequence[Sequence[int]]) -> Merge:

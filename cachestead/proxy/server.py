@@ -16,7 +16,7 @@ from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import MAX_BULK, Frame, arguments
 from cachestead.proxy.replies import error
 from cachestead.proxy.router import Router
-from cachestead.proxy.session import HIGH_WATER, OUTPUT_LIMIT, Session
+from cachestead.proxy.session import HIGH_WATER, Session
 from cachestead.proxy.statistics import SAMPLE_EVERY, Statistics
 from cachestead.proxy.vocabulary import Vocabulary
 
@@ -24,6 +24,7 @@ for _topic in ("blocking", "connection", "keyspace", "pubsub", "serving", "trans
     import_module(f"cachestead.proxy.{_topic}")
 
 BACKLOG = 4096
+PIECES_BYTES = 32 * 1024 * 1024
 STALLED_SECONDS = 5.0
 """How long a client may hold up a data node by not taking a large reply."""
 TOO_MANY = error("ERR max number of clients reached")
@@ -139,7 +140,7 @@ class Proxy:
     def piece_limit(self) -> int:
         """How much of a large reply may wait for its client before its data node has to: less, the more do."""
         held = sum(session.held_up is not None for session in self.sessions.values())
-        return max(HIGH_WATER, OUTPUT_LIMIT // (held + 1))
+        return max(HIGH_WATER, PIECES_BYTES // (held + 1))
 
     # What was done
 

@@ -80,7 +80,7 @@ def role(call: Call) -> bytes:
     return array([bulk(b"master"), integer(0), EMPTY_ARRAY])
 
 
-@immediate("cluster")
+@immediate("cluster", "clusterscan")
 def cluster(call: Call) -> bytes:
     """Plain clients are to stay plain: there is no cluster to be seen."""
     del call
@@ -99,7 +99,7 @@ def config(call: Call) -> bytes:
 
 
 @immediate("slowlog")
-def slowlog(call: Call) -> bytes | None:
+def slowlog(call: Call) -> bytes | None:  # noqa: PLR0911 - one for each subcommand
     """The proxy's own slow log: what took long from here, waiting included."""
     slow = call.session.proxy.statistics.slow
     match call.option(1):

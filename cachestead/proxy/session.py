@@ -39,10 +39,12 @@ BACKLOG_FRAMES = 64
 class ClientBatch:
     """What one read brought; its replies leave in one write."""
 
-    __slots__ = ("at", "left", "results", "session")
+    __slots__ = ("at", "left", "results", "session", "written")
 
     def __init__(self, session: Session, at: float, count: int) -> None:
         self.session, self.at, self.left = session, at, count
+        self.written = 0
+        """How many of the results the client has already: those before a large one, and that one."""
         self.results: list[bytes] = [b""] * count
 
     def done(self) -> None:
@@ -93,7 +95,11 @@ class Session(asyncio.Protocol):
         self._under_way = 0
         self._window = 64
         self._backlog: list[Frame] = []
-        self._is_choked = self._is_paused = self._ends = False
+        self._is_choked = self._is_paused = False
+        self.is_deaf = False
+        """Whether nothing that comes is heard any more: it said good-bye, or nonsense."""
+        self._ends = False
+        """Whether it ends when everything is answered."""
 
     # The connection
 
@@ -120,6 +126,13 @@ class Session(asyncio.Protocol):
             self.subscriptions.close()
         self.proxy.dismiss(self)
 
+    def eof_received(self) -> bool:
+        """The client says nothing more: answer what it said, unless it could wait for ever."""
+        if self.task is not None or not (self._batches or self._backlog):
+            return False
+        self._ends = True
+        return True
+
     def pause_writing(self) -> None:
         """The client does not read: ask nothing more for it."""
         self._is_choked = True
@@ -142,7 +155,7 @@ class Session(asyncio.Protocol):
             frames = self.framer.feed(data)
         except ProtocolError as wrong:
             frames = [*wrong.args[1], (b"", wrong.args[0].encode(), 0, b"")]
-        if self.framer.awaited > LARGE and (large := self._large()) is not None:
+        if self.framer.awaited > LARGE and self.framer.held > LARGE and (large := self._large()) is not None:
             frames.append(large)
         if (
             self._backlog
@@ -177,7 +190,10 @@ class Session(asyncio.Protocol):
             ):
                 command.calls += 1
                 if reader is not None:
-                    (reader if command.reads else writers[0]).send((batch, index, command, raw))
+                    if not command.reads:
+                        # What follows in the pipeline is to see what was written in it.
+                        reader = writers[0]
+                    reader.send((batch, index, command, raw))
                 else:
                     if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
                         key = key[start:end]
@@ -204,8 +220,9 @@ class Session(asyncio.Protocol):
         """Write what is answered, as far as it is the client's turn."""
         batches = self._batches
         while batches and not batches[0].left:
-            results = batches.popleft().results
-            self._under_way -= len(results)
+            batch = batches.popleft()
+            self._under_way -= len(batch.results)
+            results = batch.results[batch.written :] if batch.written else batch.results
             if results:
                 self.write(results[0] if len(results) == 1 else b"".join(results))
                 self._adapt(results)
@@ -240,6 +257,8 @@ class Session(asyncio.Protocol):
             self._pause()
         elif self.task is None:
             self._resume()
+            if self._ends and not self._batches and not self._backlog:
+                self.drop()
 
     def _large(self) -> Frame | None:
         """A large request that has begun to come, if it can be sent on in pieces."""
@@ -302,11 +321,11 @@ class Session(asyncio.Protocol):
 
     def sink(self, batch: ClientBatch, index: int) -> Sink | None:
         """Where pieces of a large reply go, when it is its turn."""
-        if self._batches[0] is not batch or (index and not all(batch.results[:index])):
+        before = batch.results[batch.written : index]
+        if self._batches[0] is not batch or not all(before):
             return None
-        if index and batch.results[0]:
-            self.write(b"".join(batch.results[:index]))
-            batch.results[:index] = [b""] * index
+        self.write(b"".join(before))
+        batch.written = index + 1
         return self._write_piece
 
     def _write_piece(self, piece: bytes, flow: Flow) -> None:
@@ -373,8 +392,8 @@ class Session(asyncio.Protocol):
         return -1 if socket is None else int(socket.fileno())
 
     def end_after(self) -> None:
-        """End when everything that came before is answered."""
-        self._ends = True
+        """End when everything that came before is answered; what comes behind is not heard."""
+        self._ends, self.is_deaf, self.is_plain = True, True, False
 
     @property
     def waiting_output(self) -> int:

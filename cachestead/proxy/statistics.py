@@ -51,7 +51,7 @@ def _cut(word: bytes) -> bytes:
 
 
 class HotKeys:
-    """Keys asked for most, by samples (the space-saving algorithm: no key above its share is missed)."""
+    """Keys asked for most, by samples (Misra and Gries: no key above its share is missed)."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int, bytes], int] = {}
@@ -65,8 +65,7 @@ class HotKeys:
         elif len(counts) < MOST_HOT_KEYS:
             counts[place] = 1
         else:
-            rarest = min(counts, key=counts.__getitem__)
-            counts[place] = counts.pop(rarest) + 1
+            self._counts = {place: count - 1 for place, count in counts.items() if count > 1}
 
     def top(self, number: int) -> list[tuple[int, bytes, int]]:
         """Database, key and estimated requests of the hottest keys, the hottest first."""

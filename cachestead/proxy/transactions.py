@@ -12,7 +12,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from cachestead.proxy.calls import IMMEDIATE, Call, alone, immediate, not_same_slot
+from cachestead.proxy.calls import ALONE, IMMEDIATE, Call, alone, immediate, not_same_slot
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Layout
 from cachestead.proxy.framing import pack
@@ -26,7 +26,7 @@ _ELSEWHERE = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN",
 _PART = Command("exec")
 _PART.redirects = False
 ANY_SLOT = -1
-ANYWHERE = frozenset({"echo", "ping", "publish", "spublish", "time"})
+ANYWHERE = frozenset({"echo", "ping", "publish", "time", "unwatch", "wait", "waitaof"})
 """Commands without keys that may stand in a transaction whatever the layout."""
 
 
@@ -76,9 +76,12 @@ class Transaction:
 
 def _may_stand(call: Call) -> bool:
     name = call.command.name
+    container = name.partition("|")[0]
     if name in ANYWHERE:
         return True
-    container = name.partition("|")[0]
+    if name in ALONE:
+        # It would change a connection that others use: what it speaks, who it is, what it listens to.
+        return False
     if call.session.router.configuration.layout is Layout.REPLICATED:
         return container not in _OURS
     return name not in IMMEDIATE and container not in IMMEDIATE

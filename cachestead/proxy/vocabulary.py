@@ -11,7 +11,7 @@ from cachestead.proxy.keyspace import SPLIT
 
 _SHIELDED = frozenset(
     """
-    asking bgrewriteaof bgsave debug failover migrate module monitor psync readonly readwrite replconf replicaof
+    acl asking bgrewriteaof bgsave debug failover migrate module monitor psync readonly readwrite replconf replicaof
     restore-asking save shutdown slaveof swapdb sync
     """.split()  # noqa: SIM905 - a list of words reads better
 )

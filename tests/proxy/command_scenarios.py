@@ -966,7 +966,6 @@ _TOPICS = {
         CLUSTER SLOTS
         CLUSTER SHARDS
         CLUSTER MYID
-        CLUSTER KEYSLOT a
         CLUSTER HELP
         CLUSTER NOSUCH
         WAIT 0 10
@@ -1007,7 +1006,8 @@ _TOPICS = {
 }
 
 
-def _requests(text: str) -> list[tuple[str, tuple[bytes, ...]]]:
+def requests_of(text: str) -> list[tuple[str, tuple[bytes, ...]]]:
+    """The requests of some lines, each with the client that sends it."""
     found = []
     for line in filter(None, map(str.strip, text.splitlines())):
         client, _, rest = line.partition(" ") if line.startswith("@") else ("", "", line)
@@ -1023,6 +1023,6 @@ def _split(line: str) -> list[str]:
 
 
 SCENARIOS: dict[str, list[tuple[str, tuple[bytes, ...]]]] = {
-    topic: _requests(text) for topic, text in _TOPICS.items()
+    topic: requests_of(text) for topic, text in _TOPICS.items()
 }
 """Requests by topic, each with the client that sends it."""

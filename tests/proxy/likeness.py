@@ -87,7 +87,7 @@ LIKENESS: dict[str, Likeness] = (
     | dict.fromkeys(("command|list", "function|list", "acl|cat", "acl|users", "acl|list"), unordered)
     | {"config|get": unordered_pairs}
     | dict.fromkeys(("sscan", "hscan", "zscan", "scan"), scanned)
-    | dict.fromkeys(("ttl", "pttl", "httl", "hpttl", "object|idletime", "time", "wait"), near)
+    | dict.fromkeys(("ttl", "pttl", "httl", "hpttl", "object|idletime", "time", "wait", "waitaof"), near)
     | dict.fromkeys(("expiretime", "pexpiretime", "hexpiretime", "hpexpiretime", "lastsave"), near)
     | dict.fromkeys(("xpending", "xinfo|consumers", "xinfo|stream", "xinfo|groups"), near)
     # How much memory keys take depends on whether slots are kept book of, and on how the allocator stands.

@@ -60,6 +60,14 @@ def test_keys_of_all_slots_are_one_answer(any_client: redis.Redis):
     assert any_client.dbsize() == 0
 
 
+def test_what_is_no_string_has_no_value(any_client: redis.Redis):
+    any_client.rpush("list", 1)
+    any_client.mset({"a": 1, "b": 2, "{a}c": 3})
+
+    assert any_client.mget("a", "list", "b") == ["1", None, "2"]
+    assert any_client.mget("a", "list", "{a}c") == ["1", None, "3"]
+
+
 def test_a_pipeline_is_answered_in_order(any_client: redis.Redis):
     pipeline = any_client.pipeline(transaction=False)
     for number in range(2000):

@@ -9,11 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from command_scenarios import SCENARIOS
+from command_scenarios import SCENARIOS, requests_of
+from documented import DIFFERENCES, UNSUPPORTED
 from real_engines import ENGINES
-from twins import Twins, start_twins
+from twins import Command, Twins, Words, difference, names_of, shown, start_twins
 
 from cachestead.proxy.configuration import Layout
+
+TALKS = {
+    "transactions", "channels", "a listening client", "the connection", "resetting", "the server", "unknown commands",
+    "scripts", "functions",
+}  # fmt: skip
+"""Topics that are about more than keys."""
+EVERY_TYPE: list[tuple[bytes, Words]] = [
+    (b"{t}string", (b"SET", b"{t}string", b"x")),
+    (b"{t}list", (b"RPUSH", b"{t}list", b"x")),
+    (b"{t}set", (b"SADD", b"{t}set", b"x")),
+    (b"{t}sorted", (b"ZADD", b"{t}sorted", b"1", b"x")),
+    (b"{t}hash", (b"HSET", b"{t}hash", b"x", b"1")),
+    (b"{t}stream", (b"XADD", b"{t}stream", b"1-1", b"x", b"1")),
+    (b"{t}missing", (b"PING",)),
+]
 
 
 @pytest.fixture(
@@ -46,3 +62,102 @@ def test_one_by_one(twins: Twins, topic: str, protocol: int):
         if (difference := twins.compare(words, client)) is not None:
             found.append(difference)
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("topic", SCENARIOS)
+def test_at_once(twins: Twins, topic: str):
+    """The same without waiting for replies, as far as it is one client's."""
+    requests = [words for client, words in SCENARIOS[topic] if not client]
+    assert twins.compare_at_once(requests) is None
+
+
+@pytest.mark.parametrize("topic", [topic for topic in SCENARIOS if topic not in TALKS])
+def test_in_a_transaction(twins: Twins, topic: str):
+    queued: list[Words] = []
+    for _, words in SCENARIOS[topic]:
+        if not twins.may_stand_in_a_transaction(words):
+            continue
+        queued.append(words)
+    requests = [(b"MULTI",), *queued, (b"EXEC",)]
+    expected, answered = (side.ask_at_once(requests) for side in (twins.plain, twins.proxy))
+    assert difference(requests[:-1], expected[:-1], answered[:-1]) is None
+    assert expected[-1].kind == "*", expected[-1]
+    assert difference(queued, expected[-1].parts, answered[-1].parts) is None
+
+
+def test_every_command_is_covered(twins: Twins):
+    """Nothing is forgotten: a command is asked in some scenario, or it says why not."""
+    asked = {name for topic in SCENARIOS.values() for _, words in topic for name in names_of(words)}
+    asked |= {name for one in DIFFERENCES.values() for _, words in requests_of(one.requests) for name in names_of(words)}
+    missing = twins.commands.keys() - asked - UNSUPPORTED.keys()
+    assert not {name for name in missing if name.partition("|")[0] not in UNSUPPORTED}
+
+
+def test_wrong_numbers_of_arguments(twins: Twins):
+    requests = [words for command in twins.supported for words in _wrong_numbers(command)]
+    found = [difference for words in requests if (difference := twins.compare(words)) is not None]
+    assert not found, "\n".join(found)
+
+
+def _wrong_numbers(command: Command) -> Iterator[Words]:
+    name = tuple(command.name.encode().split(b"|"))
+    lengths = range(len(name), abs(command.arity))
+    for length in (*lengths, *([command.arity + 1] if command.arity > 0 else [])):
+        yield name + (b"x",) * (length - len(name))
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_wrong_types(twins: Twins, protocol: int):
+    """Every command over a first key of every type, with arguments that make sense to some."""
+    for side in (twins.plain, twins.proxy):
+        side.ask((b"HELLO", b"%d" % protocol))
+    found = []
+    for command in twins.supported:
+        for words in _over_every_type(command):
+            for side in (twins.plain, twins.proxy):
+                side.ask_at_once([(b"DEL", *(key for key, _ in EVERY_TYPE)), *(made for _, made in EVERY_TYPE)])
+            if (difference := twins.compare(words)) is not None:
+                found.append(difference)
+    assert not found, "\n".join(found)
+
+
+def _over_every_type(command: Command) -> Iterator[Words]:
+    if not command.first_key:
+        return
+    name = tuple(command.name.encode().split(b"|"))
+    for key, _ in EVERY_TYPE:
+        for filler in (b"x", b"1"):
+            if command.blocks and filler == b"1":
+                continue
+            before = (filler,) * (command.first_key - len(name))
+            yield (*name, *before, key, *(filler,) * (abs(command.arity) - command.first_key - 1))
+
+
+def test_unknown_subcommands(twins: Twins):
+    containers = {name.partition("|")[0] for name in twins.commands if "|" in name}
+    found = [
+        difference
+        for name in sorted(containers - UNSUPPORTED.keys())
+        for rest in ((b"nosuch",), (b"NoSuch", b"a", b"b"), (b"a\r\nb",), (b"x" * 200,), (b"",))
+        if (difference := twins.compare((name.encode(), *rest))) is not None
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_is_not_supported_is_unknown(twins: Twins, name: str):
+    words = (*name.encode().split(b"|"), b"a", b"b")
+    (reply,) = twins.proxy.ask(words)
+    assert reply.raw.startswith((b"-ERR unknown command '", b"-ERR unknown subcommand '")), shown(words)
+
+
+@pytest.mark.parametrize("case", DIFFERENCES)
+def test_what_is_documented_to_differ(twins: Twins, case: str):
+    different = DIFFERENCES[case]
+    requests = [words for _, words in requests_of(different.requests)]
+    replies = [reply for words in requests for reply in twins.proxy.ask(words)]
+    if twins.layout in different.layouts:
+        assert replies[-1].raw == different.reply, different.why
+    else:
+        expected = [reply for words in requests for reply in twins.plain.ask(words)]
+        assert difference(requests, expected, replies) is None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from documented import REFUSED_INSIDE, UNSUPPORTED
 from likeness import same
 from proxied import Proxied
 from raw_replies import CLOSED, Replies, Reply
@@ -17,6 +19,7 @@ from wires import Wire, request, wire_to
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.catalogue import Engine
 from cachestead.proxy.configuration import Address, DataNode, Layout
+from cachestead.proxy.slots import slot_of
 
 DATABASES = 256
 Words = tuple[bytes, ...]
@@ -60,6 +63,20 @@ class Side:
         self.wires.clear()
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command or subcommand, as the engine tells of it."""
+
+    name: str
+    arity: int
+    flags: frozenset[str]
+    first_key: int
+
+    @property
+    def blocks(self) -> bool:
+        return "blocking" in self.flags
+
+
 def confirmations(words: Words) -> int:
     """How many replies a request has."""
     return len(words) - 1 if words[0].lower() in _CONFIRMED_EACH and len(words) > 1 else 1
@@ -92,6 +109,39 @@ class Twins:
                 ):
                     assert wire.ask(*words) == b"+OK", words
 
+    @cached_property
+    def commands(self) -> dict[str, Command]:
+        """All that the engine knows, subcommands as `client|id`."""
+        (reply,) = self.plain.ask((b"COMMAND",), "about commands")
+        found = [command for row in reply.parts for command in _commands(row)]
+        return {command.name: command for command in sorted(found, key=lambda command: command.name)}
+
+    @property
+    def supported(self) -> list[Command]:
+        """Those that the proxy has too."""
+        return [
+            command
+            for name, command in self.commands.items()
+            if name not in UNSUPPORTED and name.partition("|")[0] not in UNSUPPORTED
+        ]
+
+    def slots_of(self, words: Words) -> set[int]:
+        """The slots of a request's keys, by the engine's own account of them."""
+        (reply,) = self.plain.ask((b"COMMAND", b"GETKEYS", *words), "about commands")
+        return {slot_of(key.text) for key in reply.parts}
+
+    def may_stand_in_a_transaction(self, words: Words) -> bool:
+        """Whether the engine would queue it, and the proxy is not documented to do otherwise."""
+        name = words[0].decode(errors="replace").lower()
+        command = self.commands.get(f"{name}|{words[1].decode(errors='replace').lower()}" if len(words) > 1 else "")
+        command = command or self.commands.get(name)
+        if command is None or name in REFUSED_INSIDE | UNSUPPORTED.keys() or command.name == name + "|help":
+            return False
+        if any(other.startswith(f"{name}|") for other in self.commands) and "|" not in command.name:
+            return False
+        fits = len(words) == command.arity or len(words) >= -command.arity > 0
+        return fits and (self.layout is Layout.REPLICATED or len(self.slots_of(words)) < 2)
+
     def compare(self, words: Words, client: str = "") -> str | None:
         """What differs in the replies to a request, or None."""
         count = confirmations(words)
@@ -117,6 +167,19 @@ def difference(requests: Sequence[Words], expected: Sequence[Reply], answered: S
 def shown(words: Sequence[bytes]) -> str:
     """A request for people."""
     return " ".join(repr(word)[1:] if word.isascii() and word else repr(word) for word in words)
+
+
+def names_of(words: Words) -> tuple[str, str]:
+    """The names that a request may be known by: the command's, and with the subcommand."""
+    shown = [word.decode(errors="replace").lower() for word in words[:2]]
+    return shown[0], "|".join(shown)
+
+
+def _commands(row: Reply) -> Iterator[Command]:
+    name, arity, flags, first_key = (part.text.decode() for part in row.parts[:4])
+    yield Command(name, int(arity), frozenset(flag.text.decode() for flag in row.parts[2].parts), int(first_key))
+    for subcommand in row.parts[9].parts:
+        yield from _commands(subcommand)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
 from cachestead.workflows.replace_nodes import REPLACE_NODES
+from cachestead.workflows.resize_instance import ADD_REPLICAS, REMOVE_REPLICAS
 from cachestead.workflows.resize_instance import REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -573,6 +574,38 @@ async def test_a_single_node_has_its_data_back_when_its_change_fails(world: Worl
     instance = await world.serves(one)
     async with connected(NodeAddress(instance.ip, instance.port), PASSWORD, user=None) as client:
         assert await client.get("kept") == "yes"
+
+
+@pytest.mark.parametrize("mode", [Mode.HA, Mode.HA_RW_SPLIT])
+async def test_nothing_is_lost_with_a_master_that_ends_while_a_replica_comes(
+    world: World, kept_ones: dict[Mode, str], mode: Mode
+):
+    one = await keep(world, kept_ones, mode)
+    instance = await world.serves(one)
+    address = NodeAddress(instance.ip, instance.port)
+    async with connected(address, PASSWORD, user=None) as client:
+        await client.set("kept", "yes")
+
+    async def lose_master(run: StepFunction, ctx: StepContext) -> None:
+        await run(ctx)
+        await replication.wait_in_sync(
+            [client_of(ctx.machinery, instance, node) for node in replicas_of(instance)],
+            address_of(master_of(instance)),
+            20,
+        )
+        await ctx.machinery.runtime.kill_node(master_of(instance).id)
+
+    first, *others = ADD_REPLICAS.steps
+    world.install(replace(ADD_REPLICAS, steps=(Step(_wrapped(first.run, lose_master), first.undo), *others)))
+    await ASK["add-replicas"](world, one)
+    job = await world.last_job(one)
+
+    assert (job.status, job.fail_reason) == (JobStatus.SUCCESS, None)
+    await world.serves(one)
+    async with connected(address, PASSWORD, user=None) as client:
+        assert await client.get("kept") == "yes"
+    await ASK_BACK["add-replicas"](world, one)
+    assert (await world.last_job(one)).status is JobStatus.SUCCESS
 
 
 async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kept_ones: dict[Mode, str]):
