@@ -53,7 +53,7 @@ from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
 from cachestead.workflows.replace_nodes import REPLACE_NODES
-from cachestead.workflows.resize_instance import REMOVE_REPLICAS
+from cachestead.workflows.resize_instance import ADD_REPLICAS, REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.switch_shard import SWITCH_SHARD
