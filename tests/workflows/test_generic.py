@@ -664,6 +664,31 @@ async def test_what_was_written_at_the_new_nodes_comes_back_with_the_old_ones(
         assert 3_500_000 < await client.pttl("changed") <= 3_600_000
 
 
+async def test_an_instance_takes_writes_again_where_its_data_cannot_be_copied(
+    world: World, kept_ones: dict[Mode, str]
+):
+    one = await keep(world, kept_ones, Mode.HA)
+    instance = await world.instance(one)
+    address = NodeAddress(instance.ip, instance.port)
+
+    async def use_another_database(run: StepFunction, ctx: StepContext) -> None:
+        await run(ctx)
+        async with connected(address, PASSWORD, user=None, database=5) as client:
+            await client.set("kept", "yes")
+
+    first, *others = REPLACE_NODES.steps
+    steps = (Step(_wrapped(first.run, use_another_database), first.undo), *others)
+    world.install(replace(REPLACE_NODES, steps=steps))
+    await ASK["replace-nodes"](world, one)
+
+    job = await world.last_job(one)
+    assert job.status is JobStatus.FAIL
+    assert "a cluster has one database" in str(job.fail_reason)
+    assert _kept_of(await world.serves(one)) == _kept_of(instance)
+    async with connected(address, PASSWORD, user=None, database=5) as client:
+        assert await client.getdel("kept") == "yes"
+
+
 async def test_a_replica_that_kept_the_address_gives_it_back(world: World):
     one = await world.create()
     await world.last_job(one)
