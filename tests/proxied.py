@@ -141,7 +141,8 @@ class Proxied:
             own=Address(f"{self.subnet}.{200 + number}", PORT),
             endpoint=self.endpoint,
             layout=self.layout,
-            nodes=tuple(DataNode(f"node-{place}", at) for place, at in enumerate(self.nodes)),
+            # Replicas are a moment behind: they take no reads unless a test is about that.
+            nodes=tuple(DataNode(f"node-{place}", at, weight=0) for place, at in enumerate(self.nodes)),
             version=VERSION,
             user=ADMIN_USER,
             secret=ADMIN_SECRET,

@@ -193,7 +193,9 @@ def pass_on(call: Call) -> bytes | None:
     slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
     if isinstance(slot, tuple):
         return not_same_slot(*slot)
-    router.send(call.entry, call.session.style, call.words)
+    # Who watches keys decides by what it reads: that has to be the master's word.
+    watches = call.session.transaction is not None
+    router.send(call.entry, call.session.style, call.words, from_master=watches)
     return None
 
 

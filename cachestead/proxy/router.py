@@ -124,7 +124,15 @@ class Router:
             self._lay(style, lane)
         return lane
 
-    def send(self, entry: Entry, style: Style, words: Sequence[bytes] | None = None, shard: int = -1) -> None:
+    def send(
+        self,
+        entry: Entry,
+        style: Style,
+        words: Sequence[bytes] | None = None,
+        shard: int = -1,
+        *,
+        from_master: bool = False,
+    ) -> None:
         """Put a request on its way: to its key's shard, else to the shard given, else to any."""
         lane, command = self.lane(style), entry[2]
         words = words or arguments(entry[3])
@@ -133,7 +141,7 @@ class Router:
             shard = lane.owner_of[slot_of(words[places[0]])]
         elif shard < 0:
             shard = random.randrange(len(self.topology.shards)) if self.topology.shards else NOBODY  # noqa: S311
-        if command.reads and places and self.configuration.layout is Layout.REPLICATED:
+        if command.reads and places and not from_master and self.configuration.layout is Layout.REPLICATED:
             next(lane.readers).send(entry)
         else:
             self._writer(lane, style, shard).send(entry)

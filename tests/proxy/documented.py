@@ -13,7 +13,9 @@ from cachestead.proxy.configuration import Layout
 BOTH = (Layout.CLUSTER, Layout.REPLICATED)
 _PAST = "it would lead past the proxy, or take a data node out of its hands"
 _NODE = "it is about one server and its files; data nodes are the control plane's"
-_TRACKED = "keys are served over connections that many clients share, so that nobody can be told who read what (13.2)"
+_TRACKED = (
+    "keys are served over connections that many clients share, so that nobody can be told who read what (13.2)"
+)
 _CLUSTERED = "clients see no cluster"
 UNSUPPORTED: dict[str, str] = (
     dict.fromkeys(("asking", "readonly", "readwrite", "clusterscan"), _CLUSTERED)
@@ -60,16 +62,56 @@ DIFFERENCES = {
     **{
         f"different slots: {request.split()[0]}": Difference(_SLOTS, request, _elsewhere("a", "b"), _CLUSTER)
         for request in (
-            "MSETNX a 1 b 2", "RENAME a b", "RENAMENX a b", "COPY a b", "SMOVE a b x", "SDIFF a b", "SINTER a b",
-            "SUNION a b", "SDIFFSTORE a b b", "SINTERSTORE a b b", "SUNIONSTORE a b b", "SINTERCARD 2 a b",
-            "ZUNIONSTORE a 1 b", "ZINTERSTORE a 1 b", "ZDIFFSTORE a 1 b", "ZUNION 2 a b", "ZINTER 2 a b",
-            "ZDIFF 2 a b", "ZINTERCARD 2 a b", "ZRANGESTORE a b 0 1", "PFCOUNT a b", "PFMERGE a b", "BITOP AND a b",
-            "RPOPLPUSH a b", "LMOVE a b LEFT LEFT", "LMPOP 2 a b LEFT", "ZMPOP 2 a b MIN", "BLPOP a b 1",
-            "BRPOP a b 1", "BRPOPLPUSH a b 1", "BLMOVE a b LEFT LEFT 1", "BLMPOP 1 2 a b LEFT", "BZPOPMIN a b 1",
-            "BZPOPMAX a b 1", "BZMPOP 1 2 a b MIN", "XREAD STREAMS a b 0 0", "XREADGROUP GROUP g c STREAMS a b > >",
-            "SORT a STORE b", "GEORADIUS a 1 1 1 m STORE b", "GEORADIUSBYMEMBER a x 1 m STORE b", "LCS a b",
-            "GEOSEARCHSTORE a b FROMLONLAT 1 1 BYRADIUS 1 m", "EVAL return 2 a b", "EVALSHA x 2 a b", "WATCH a b",
-            "FCALL f 2 a b", "SSUBSCRIBE a b", "EVAL_RO return 2 a b", "EVALSHA_RO x 2 a b", "FCALL_RO f 2 a b",
+            "MSETNX a 1 b 2",
+            "RENAME a b",
+            "RENAMENX a b",
+            "COPY a b",
+            "SMOVE a b x",
+            "SDIFF a b",
+            "SINTER a b",
+            "SUNION a b",
+            "SDIFFSTORE a b b",
+            "SINTERSTORE a b b",
+            "SUNIONSTORE a b b",
+            "SINTERCARD 2 a b",
+            "ZUNIONSTORE a 1 b",
+            "ZINTERSTORE a 1 b",
+            "ZDIFFSTORE a 1 b",
+            "ZUNION 2 a b",
+            "ZINTER 2 a b",
+            "ZDIFF 2 a b",
+            "ZINTERCARD 2 a b",
+            "ZRANGESTORE a b 0 1",
+            "PFCOUNT a b",
+            "PFMERGE a b",
+            "BITOP AND a b",
+            "RPOPLPUSH a b",
+            "LMOVE a b LEFT LEFT",
+            "LMPOP 2 a b LEFT",
+            "ZMPOP 2 a b MIN",
+            "BLPOP a b 1",
+            "BRPOP a b 1",
+            "BRPOPLPUSH a b 1",
+            "BLMOVE a b LEFT LEFT 1",
+            "BLMPOP 1 2 a b LEFT",
+            "BZPOPMIN a b 1",
+            "BZPOPMAX a b 1",
+            "BZMPOP 1 2 a b MIN",
+            "XREAD STREAMS a b 0 0",
+            "XREADGROUP GROUP g c STREAMS a b > >",
+            "SORT a STORE b",
+            "GEORADIUS a 1 1 1 m STORE b",
+            "GEORADIUSBYMEMBER a x 1 m STORE b",
+            "LCS a b",
+            "GEOSEARCHSTORE a b FROMLONLAT 1 1 BYRADIUS 1 m",
+            "EVAL return 2 a b",
+            "EVALSHA x 2 a b",
+            "WATCH a b",
+            "FCALL f 2 a b",
+            "SSUBSCRIBE a b",
+            "EVAL_RO return 2 a b",
+            "EVALSHA_RO x 2 a b",
+            "FCALL_RO f 2 a b",
         )
     },
     **{
@@ -79,17 +121,36 @@ DIFFERENCES = {
             b"-ERR eval/evalsha numkeys must be bigger than zero in redis cluster mode\r\n",
             _CLUSTER,
         )
-        for request in ("EVAL return 0", "EVALSHA x 0", "EVAL_RO return 0", "EVALSHA_RO x 0", "FCALL f 0", "FCALL_RO f 0")
+        for request in (
+            "EVAL return 0",
+            "EVALSHA x 0",
+            "EVAL_RO return 0",
+            "EVALSHA_RO x 0",
+            "FCALL f 0",
+            "FCALL_RO f 0",
+        )
     },
     **{
         f"in a transaction: {request}": Difference(
             _INSIDE, f"MULTI\n{request}", f"-ERR '{name}' is not allowed in a transaction\r\n".encode(), _CLUSTER
         )
         for request, name in {
-            "RANDOMKEY": "randomkey", "KEYS *": "keys", "SCAN 0": "scan", "SUBSCRIBE x": "subscribe",
-            "UNSUBSCRIBE x": "unsubscribe", "PSUBSCRIBE x": "psubscribe", "PUNSUBSCRIBE x": "punsubscribe",
-            "SCRIPT FLUSH": "script|flush", "DBSIZE": "dbsize", "AUTH x": "auth", "FLUSHDB": "flushdb",
-            "FLUSHALL": "flushall", "CLIENT ID": "client|id", "EVAL x 0": "eval", "INFO": "info", "SELECT 0": "select",
+            "RANDOMKEY": "randomkey",
+            "KEYS *": "keys",
+            "SCAN 0": "scan",
+            "SUBSCRIBE x": "subscribe",
+            "UNSUBSCRIBE x": "unsubscribe",
+            "PSUBSCRIBE x": "psubscribe",
+            "PUNSUBSCRIBE x": "punsubscribe",
+            "SCRIPT FLUSH": "script|flush",
+            "DBSIZE": "dbsize",
+            "AUTH x": "auth",
+            "FLUSHDB": "flushdb",
+            "FLUSHALL": "flushall",
+            "CLIENT ID": "client|id",
+            "EVAL x 0": "eval",
+            "INFO": "info",
+            "SELECT 0": "select",
         }.items()
     },
     "several slots in a transaction": Difference(
@@ -105,5 +166,7 @@ DIFFERENCES = {
     ),
     "flushing at once": Difference("13.2: FLUSHALL SYNC not accepted", "FLUSHALL SYNC", b"-ERR syntax error\r\n"),
     "flushing a database at once": Difference("as FLUSHALL", "FLUSHDB SYNC", b"-ERR syntax error\r\n"),
-    "another database": Difference("13.3: needs `multi-db`", "SELECT 1", b"-ERR DB index is out of range\r\n", _CLUSTER),
+    "another database": Difference(
+        "13.3: needs `multi-db`", "SELECT 1", b"-ERR DB index is out of range\r\n", _CLUSTER
+    ),
 }

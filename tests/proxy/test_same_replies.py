@@ -88,7 +88,9 @@ def test_in_a_transaction(twins: Twins, topic: str):
 def test_every_command_is_covered(twins: Twins):
     """Nothing is forgotten: a command is asked in some scenario, or it says why not."""
     asked = {name for topic in SCENARIOS.values() for _, words in topic for name in names_of(words)}
-    asked |= {name for one in DIFFERENCES.values() for _, words in requests_of(one.requests) for name in names_of(words)}
+    asked |= {
+        name for one in DIFFERENCES.values() for _, words in requests_of(one.requests) for name in names_of(words)
+    }
     missing = twins.commands.keys() - asked - UNSUPPORTED.keys()
     assert not {name for name in missing if name.partition("|")[0] not in UNSUPPORTED}
 

@@ -133,7 +133,9 @@ class Twins:
     def may_stand_in_a_transaction(self, words: Words) -> bool:
         """Whether the engine would queue it, and the proxy is not documented to do otherwise."""
         name = words[0].decode(errors="replace").lower()
-        command = self.commands.get(f"{name}|{words[1].decode(errors='replace').lower()}" if len(words) > 1 else "")
+        command = self.commands.get(
+            f"{name}|{words[1].decode(errors='replace').lower()}" if len(words) > 1 else ""
+        )
         command = command or self.commands.get(name)
         if command is None or name in REFUSED_INSIDE | UNSUPPORTED.keys() or command.name == name + "|help":
             return False
