@@ -141,8 +141,7 @@ class Proxied:
             own=Address(f"{self.subnet}.{200 + number}", PORT),
             endpoint=self.endpoint,
             layout=self.layout,
-            # Replicas are a moment behind: they take no reads unless a test is about that.
-            nodes=tuple(DataNode(f"node-{place}", at, weight=0) for place, at in enumerate(self.nodes)),
+            nodes=tuple(DataNode(f"node-{place}", at) for place, at in enumerate(self.nodes)),
             version=VERSION,
             user=ADMIN_USER,
             secret=ADMIN_SECRET,
@@ -187,6 +186,7 @@ class Proxied:
         for number in range(len(self.nodes) if self.layout is Layout.CLUSTER else 1):
             with self.node_client(number) as client:
                 client.flushall()
+                client.wait(len(self.nodes) - 1 if self.layout is Layout.REPLICATED else 0, 10_000)
 
     def close(self) -> None:
         """Every process has ended."""

@@ -19,7 +19,8 @@ _ELSEWHERE = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN",
 async def run_blocking(call: Call) -> bytes:
     """Wait at the shard of its keys; again where they went, if they move meanwhile."""
     session, router = call.session, call.session.router
-    slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
+    keys = [call.words[place] for place in call.command.keys(call.words)]
+    slot = router.keys_slot(keys)
     if isinstance(slot, tuple):
         return not_same_slot(*slot)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -33,6 +34,7 @@ async def run_blocking(call: Call) -> bytes:
             raise
         lease.give_back()
         if not reply.startswith(_ELSEWHERE) or time.monotonic() > deadline:
+            router.recent.add(keys)
             return reply
         router.look()
         await asyncio.sleep(AGAIN_SECONDS)

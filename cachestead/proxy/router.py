@@ -20,6 +20,7 @@ from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import arguments, pack
 from cachestead.proxy.lookout import Lookout, Plain
+from cachestead.proxy.recent import RecentKeys
 from cachestead.proxy.replies import error, text
 from cachestead.proxy.slots import slot_of
 from cachestead.proxy.topology import NOBODY, Topology
@@ -76,6 +77,7 @@ class Router:
         self.slow_microseconds = 500_000
         self.on_slow: Callable[[Entry, int], None] = lambda _entry, _microseconds: None
         self.is_ready = asyncio.Event()
+        self.recent = RecentKeys()
         self._lanes: dict[Style, Lane] = {}
         self._shared: dict[tuple[Address, Style], Backend] = {}
         self._leases: dict[tuple[Address, Style], list[Lease]] = {}
@@ -141,10 +143,19 @@ class Router:
             shard = lane.owner_of[slot_of(words[places[0]])]
         elif shard < 0:
             shard = random.randrange(len(self.topology.shards)) if self.topology.shards else NOBODY  # noqa: S311
-        if command.reads and places and not from_master and self.configuration.layout is Layout.REPLICATED:
+        is_replicated = self.configuration.layout is Layout.REPLICATED
+        if is_replicated and self._may_lag(command, [words[at] for at in places]) and not from_master:
             next(lane.readers).send(entry)
         else:
             self._writer(lane, style, shard).send(entry)
+
+    def _may_lag(self, command: Command, keys: list[bytes]) -> bool:
+        """Whether a replica may be asked; what is written is remembered."""
+        if not command.reads:
+            self.recent.add(keys)
+            if not keys and "write" in command.flags:
+                self.recent.add_everything()
+        return bool(keys) and command.reads and not self.recent.has_any(keys)
 
     def _writer(self, lane: Lane, style: Style, shard: int) -> Backend | Parking:
         return lane.writers[shard] if 0 <= shard < len(lane.writers) else Parking(self, style, shard)
@@ -253,11 +264,6 @@ class Router:
     def look(self) -> None:
         """Something is not where it was: look soon."""
         self._trouble.set()
-
-    async def masters_say(self) -> dict[Address, dict[str, str]]:
-        """INFO replication of every master that answers."""
-        masters = [shard.master for shard in self.topology.shards]
-        return await self.lookout.replication_of(masters)
 
     def park(self, entry: Entry, style: Style, shard: int) -> None:
         """Keep a request until its shard has a master."""

@@ -295,6 +295,7 @@ class Proxy:
             await asyncio.sleep(1)
             now = time.monotonic()
             self.statistics.tick(now)
+            self.router.recent.turn()
             timeout = float(self.configuration.parameters.get("timeout", 0))
             for session in self.clients():
                 if session.is_stalled(now, STALLED_SECONDS):

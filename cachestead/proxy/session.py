@@ -176,7 +176,7 @@ class Session(asyncio.Protocol):
         self._batches.append(batch)
         self._under_way += len(frames)
         commands, lane = self.proxy.vocabulary, self.lane
-        writers, owner_of = lane.writers, lane.owner_of
+        writers, owner_of, recent = lane.writers, lane.owner_of, self.router.recent
         reader = next(lane.readers, None) if self.proxy.is_replicated else None
         index = -1
         for index, frame in enumerate(frames):
@@ -190,10 +190,11 @@ class Session(asyncio.Protocol):
             ):
                 command.calls += 1
                 if reader is not None:
+                    place = hash(key)
                     if not command.reads:
-                        # What follows in the pipeline is to see what was written in it.
-                        reader = writers[0]
-                    reader.send((batch, index, command, raw))
+                        recent.now.add(place)
+                    is_recent = place in recent.now or place in recent.before or recent.is_everything
+                    (writers[0] if is_recent else reader).send((batch, index, command, raw))
                 else:
                     if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
                         key = key[start:end]
@@ -286,6 +287,7 @@ class Session(asyncio.Protocol):
             raise
         lease.backend.on_room = None
         lease.give_back()
+        self.router.recent.add([frame[3]])
         if answered.startswith((b"-MOVED", b"-ASK", b"-READONLY")):
             self.router.look()
             answered = error("TRYAGAIN The key moved while its value came")

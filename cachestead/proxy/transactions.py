@@ -37,6 +37,8 @@ class Transaction:
     session: Session
     is_open: bool = False
     is_spoilt: bool = False
+    keys: list[bytes] = field(default_factory=list)
+    """Keys of all of them."""
     queued: list[tuple[int, bytes]] = field(default_factory=list)
     """Slot and request of each command."""
     watched: Lease | None = None
@@ -53,14 +55,16 @@ class Transaction:
             return error(
                 "ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed"
             )
+        if not _may_stand(call):
+            self.spoil()
+            return error(f"ERR '{call.command.name}' is not allowed in a transaction")
         router = call.session.router
-        slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
+        keys = [call.words[place] for place in call.command.keys(call.words)]
+        slot = router.keys_slot(keys)
         if isinstance(slot, tuple):
             self.spoil()
             return not_same_slot(*slot)
-        if slot == ANY_SLOT and not _may_stand(call):
-            self.spoil()
-            return error(f"ERR '{call.command.name}' is not allowed in a transaction")
+        self.keys += keys
         self.queued.append((slot, call.raw))
         return QUEUED
 
@@ -82,7 +86,7 @@ def _may_stand(call: Call) -> bool:
     if name in ALONE:
         # It would change a connection that others use: what it speaks, who it is, what it listens to.
         return False
-    if call.session.router.configuration.layout is Layout.REPLICATED:
+    if call.session.router.configuration.layout is Layout.REPLICATED or call.command.keys(call.words):
         return container not in _OURS
     return name not in IMMEDIATE and container not in IMMEDIATE
 
@@ -170,6 +174,7 @@ async def execute(call: Call) -> bytes:
 async def _commit(session: Session, transaction: Transaction) -> bytes:
     """The replies of all parts, in the order the commands came."""
     parts = _parts(transaction, session.router)
+    session.router.recent.add(transaction.keys)
     replies: list[bytes] = [b""] * len(transaction.queued)
     for slot, places in parts.items():
         if not places and transaction.watched is None:
