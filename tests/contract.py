@@ -43,6 +43,10 @@ OPEN_ENUMS = {
     ("SingleBackgroundTask", "name"),
     ("ListCenterTasksResp", "name"),
     ("ShowJobInfoResponse", "job_type"),
+    (
+        "InstanceReplicationDimensionsInfo",
+        "name",
+    ),  # its table is of replicas; a proxy's is among `monitored_dimensions`
     ("FlavorsItems", "engine"),  # its example shows redis in lower case
     ("FlavorsItems", "product_type"),  # the Chinese text of 4.1.4 adds enterprise
 }
