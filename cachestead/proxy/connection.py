@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cachestead.proxy.backends import Style
-from cachestead.proxy.calls import Call, alone, immediate, whole_number
+from cachestead.proxy.calls import Call, alone, immediate, pass_on, whole_number
 from cachestead.proxy.configuration import ADMIN_USER
 from cachestead.proxy.replies import (
     OK,
@@ -201,9 +201,9 @@ def client_info(call: Call) -> bytes:
 
 
 @immediate("client")
-def client_other(call: Call) -> bytes:
-    """Subcommands that only make sense on a server."""
-    return unknown_subcommand(call.words)
+def client_other(call: Call) -> bytes | None:
+    """Subcommands that only make sense on a server; what there are, the engine tells."""
+    return pass_on(call) if call.option(1) == "HELP" else unknown_subcommand(call.words)
 
 
 def _is_name(name: bytes) -> bool:

@@ -88,8 +88,10 @@ def cluster(call: Call) -> bytes:
 
 
 @immediate("config")
-def config(call: Call) -> bytes:
+def config(call: Call) -> bytes | None:
     """A few settings that clients ask for; nothing can be set from here."""
+    if call.option(1) == "HELP":
+        return pass_on(call)
     if call.option(1) != "GET":
         return unknown_subcommand(call.words)
     known = call.session.proxy.settings()
@@ -99,7 +101,7 @@ def config(call: Call) -> bytes:
 
 
 @immediate("slowlog")
-def slowlog(call: Call) -> bytes | None:  # noqa: PLR0911 - one for each subcommand
+def slowlog(call: Call) -> bytes | None:
     """The proxy's own slow log: what took long from here, waiting included."""
     slow = call.session.proxy.statistics.slow
     match call.option(1):
@@ -109,17 +111,21 @@ def slowlog(call: Call) -> bytes | None:  # noqa: PLR0911 - one for each subcomm
             slow.entries.clear()
             return OK
         case "GET":
-            if len(call.words) > 3:
-                return error("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
-            number = whole_number(call.words[2]) if len(call.words) > 2 else 10
-            if number is None or number < -1:
-                return error("ERR count should be greater than or equal to -1")
-            chosen = list(slow.entries)[: number if number >= 0 else None]
-            rows = [[e.id, int(e.at), e.microseconds, list(e.words), e.peer, e.client] for e in chosen]
-            return encode(rows, call.protocol)
+            return _slow_entries(call)
         case "HELP":
             return pass_on(call)
     return unknown_subcommand(call.words)
+
+
+def _slow_entries(call: Call) -> bytes:
+    if len(call.words) > 3:
+        return error("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
+    number = whole_number(call.words[2]) if len(call.words) > 2 else 10
+    if number is None or number < -1:
+        return error("ERR count should be greater than or equal to -1")
+    chosen = list(call.session.proxy.statistics.slow.entries)[: number if number >= 0 else None]
+    rows = [[e.id, int(e.at), e.microseconds, list(e.words), e.peer, e.client] for e in chosen]
+    return encode(rows, call.protocol)
 
 
 @immediate("latency")

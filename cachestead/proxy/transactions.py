@@ -55,15 +55,15 @@ class Transaction:
             return error(
                 "ERR MULTI calls can not be nested" if nested else "ERR WATCH inside MULTI is not allowed"
             )
+        if not _may_stand(call):
+            self.spoil()
+            return error(f"ERR '{call.command.name}' is not allowed in a transaction")
         router = call.session.router
         keys = [call.words[place] for place in call.command.keys(call.words)]
         slot = router.keys_slot(keys)
         if isinstance(slot, tuple):
             self.spoil()
             return not_same_slot(*slot)
-        if slot == ANY_SLOT and not _may_stand(call):
-            self.spoil()
-            return error(f"ERR '{call.command.name}' is not allowed in a transaction")
         self.keys += keys
         self.queued.append((slot, call.raw))
         return QUEUED
@@ -86,7 +86,7 @@ def _may_stand(call: Call) -> bool:
     if name in ALONE:
         # It would change a connection that others use: what it speaks, who it is, what it listens to.
         return False
-    if call.session.router.configuration.layout is Layout.REPLICATED:
+    if call.session.router.configuration.layout is Layout.REPLICATED or call.command.keys(call.words):
         return container not in _OURS
     return name not in IMMEDIATE and container not in IMMEDIATE
 

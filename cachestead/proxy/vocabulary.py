@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cachestead.proxy.calls import ALONE, IMMEDIATE
 from cachestead.proxy.commands import Command, CommandTable, KeySpec
 from cachestead.proxy.configuration import Layout, ProxyConfiguration
 from cachestead.proxy.keyspace import SPLIT
 
-_SHIELDED = frozenset(
-    """
-    acl asking bgrewriteaof bgsave debug failover migrate module monitor psync readonly readwrite replconf replicaof
-    restore-asking save shutdown slaveof swapdb sync
-    """.split()  # noqa: SIM905 - a list of words reads better
+_PAST = "it would lead past the proxy, or take a data node out of the control plane's hands"
+_FILES = "it is about a server and its files; data nodes are the control plane's"
+_CLUSTER = "clients see no cluster"
+_SHARED = "clients share the proxy's connections, so no data node knows who has read what"
+_ONE = "it holds up a whole server or the clients of one; there are several"
+SHIELDED: Mapping[str, str] = (
+    dict.fromkeys(("debug", "migrate", "module", "monitor", "psync", "replconf", "restore-asking", "sync"), _PAST)
+    | dict.fromkeys(("acl", "failover", "replicaof", "shutdown", "slaveof", "swapdb"), _PAST)
+    | dict.fromkeys(("bgrewriteaof", "bgsave", "save"), _FILES)
+    | dict.fromkeys(("config|resetstat", "config|rewrite", "config|set"), _FILES)
+    | dict.fromkeys(("asking", "readonly", "readwrite"), _CLUSTER)
+    | dict.fromkeys(("client|caching", "client|getredir", "client|tracking", "client|trackinginfo"), _SHARED)
+    | dict.fromkeys(("client|pause", "client|unblock", "client|unpause"), _ONE)
+    | {
+        "client|capa": "a client that can be redirected has nowhere to go: " + _CLUSTER,
+        "client|import-source": "keys are imported by the control plane",
+        "client|reply": "replies are what a proxy puts requests in order by",
+    }
 )
-"""Commands that would let a client reach past the proxy or take data nodes out of its hands: refused whatever the
-instance's version allows."""
+"""Commands that are refused whatever the instance's version allows, and why."""
 
 _OWN = {"icluster": -2, "proxy": -2}
 """Commands that no engine has, with their arity."""
@@ -34,7 +46,7 @@ class Vocabulary:
         self._table = table or CommandTable(
             {name.encode(): Command(name, arity) for name, arity in _AT_START.items()}
         )
-        self._refused = configuration.refused | _SHIELDED
+        self._refused = configuration.refused | SHIELDED.keys()
         renamed = {old.lower(): new.lower() for old, new in configuration.renamed.items()}
         self._commands: dict[bytes, Command] = {}
         for command in self._table:

@@ -550,6 +550,7 @@ _TOPICS = {
         PFMERGE {t}s {t}p
         PFDEBUG ENCODING p
         PFDEBUG NOSUCH p
+        PFSELFTEST
     """,
     "streams": r"""
         XADD x 1-1 a b c d
@@ -816,7 +817,6 @@ _TOPICS = {
         SUBSCRIBE one
         GET k
         SET k v
-        MULTI
         HELLO
         CLIENT ID
         NOSUCH
@@ -845,11 +845,9 @@ _TOPICS = {
         CLIENT LIST
         CLIENT LIST TYPE normal
         CLIENT LIST TYPE nosuch
-        CLIENT LIST ID 1 x
         CLIENT LIST NOSUCH
         CLIENT KILL 127.0.0.1:1
         CLIENT KILL ADDR 127.0.0.1:1
-        CLIENT KILL ID x
         CLIENT KILL ID 0
         CLIENT KILL TYPE nosuch
         CLIENT KILL USER nosuch
@@ -863,6 +861,7 @@ _TOPICS = {
         CLIENT NO-TOUCH OFF
         CLIENT NO-TOUCH maybe
         CLIENT NOSUCH
+        CLIENT HELP
         SELECT 0
         SELECT x
         SELECT -1
@@ -927,6 +926,7 @@ _TOPICS = {
         CONFIG GET nosuch
         CONFIG GET save timeout
         CONFIG NOSUCH
+        CONFIG HELP
         SLOWLOG LEN
         SLOWLOG GET
         SLOWLOG GET 5
@@ -957,10 +957,6 @@ _TOPICS = {
         MEMORY MALLOC-STATS
         MEMORY NOSUCH
         LOLWUT
-        ACL WHOAMI
-        ACL CAT
-        ACL CAT nosuch
-        ACL HELP
         CLUSTER INFO
         CLUSTER NODES
         CLUSTER SLOTS
@@ -968,6 +964,7 @@ _TOPICS = {
         CLUSTER MYID
         CLUSTER HELP
         CLUSTER NOSUCH
+        CLUSTERSCAN 0
         WAIT 0 10
         WAIT x 10
         WAIT 0 -1
@@ -1004,6 +1001,51 @@ _TOPICS = {
         GET\r\n a
     """,
 }
+
+DATABASES = r"""
+    SELECT 5
+    SET k five
+    SELECT 0
+    GET k
+    SET k zero
+    MOVE k 5
+    MOVE k 0
+    MOVE k x
+    MOVE k 1000
+    MOVE missing 1
+    MOVE k 6
+    EXISTS k
+    SELECT 6
+    GET k
+    KEYS *
+    DBSIZE
+    COPY k k DB 7
+    COPY k k DB 7
+    FLUSHDB
+    MULTI
+    SET a 1
+    GET a
+    EXEC
+    WATCH a
+    @b SET a 2
+    MULTI
+    GET a
+    EXEC
+    WATCH a
+    @b SELECT 6
+    @b SET a 2
+    MULTI
+    GET a
+    EXEC
+    EVAL "return redis.call('GET',KEYS[1])" 1 a
+    BLPOP missing 0.01
+    SCAN 0
+    SELECT 7
+    GET k
+    SELECT 256
+    FLUSHALL
+    DBSIZE
+"""
 
 
 def requests_of(text: str) -> list[tuple[str, tuple[bytes, ...]]]:

@@ -62,8 +62,8 @@ def kind(left: Reply, right: Reply) -> bool:
 
 def fields(left: Reply, right: Reply) -> bool:
     """Lines with at least the engine's fields."""
-    names = set(re.findall(rb"(?:^|[ \r\n])([a-z-]+)=", left.text))
-    return kind(left, right) and names <= set(re.findall(rb"(?:^|[ \r\n])([a-z-]+)=", right.text))
+    names = set(re.findall(rb"(?:^|[ :\r\n])([a-z-]+)=", left.text))
+    return kind(left, right) and names <= set(re.findall(rb"(?:^|[ :\r\n])([a-z-]+)=", right.text))
 
 
 def sections(left: Reply, right: Reply) -> bool:
@@ -84,26 +84,23 @@ LIKENESS: dict[str, Likeness] = (
     dict.fromkeys(
         ("keys", "smembers", "sdiff", "sinter", "sunion", "pubsub|channels", "pubsub|shardchannels"), unordered
     )
-    | dict.fromkeys(("command|list", "function|list", "acl|cat", "acl|users", "acl|list"), unordered)
+    | dict.fromkeys(("command|list", "function|list"), unordered)
     | {"config|get": unordered_pairs}
     | dict.fromkeys(("sscan", "hscan", "zscan", "scan"), scanned)
-    | dict.fromkeys(("ttl", "pttl", "httl", "hpttl", "object|idletime", "time", "wait", "waitaof"), near)
+    | dict.fromkeys(("ttl", "pttl", "httl", "hpttl", "object|idletime", "wait", "waitaof"), near)
     | dict.fromkeys(("expiretime", "pexpiretime", "hexpiretime", "hpexpiretime", "lastsave"), near)
     | dict.fromkeys(("xpending", "xinfo|consumers", "xinfo|stream", "xinfo|groups"), near)
-    # How much memory keys take depends on whether slots are kept book of, and on how the allocator stands.
-    | dict.fromkeys(("memory|usage", "object|freq"), kind)
+    # How much memory keys take depends on whether slots are kept book of, and on how the allocator stands; how often
+    # a value is referred to, on replicas.
+    | dict.fromkeys(("memory|usage", "object|freq", "object|refcount"), kind)
     | dict.fromkeys(
         ("memory|doctor", "memory|malloc-stats", "memory|stats", "latency|doctor", "latency|graph"), kind
     )
     # Facts about the connection and the server.
     | dict.fromkeys(("client|list", "client|info"), fields)
-    | dict.fromkeys(
-        ("client|id", "acl|genpass", "acl|log", "slowlog|get", "slowlog|len", "latency|histogram"), kind
-    )
-    | dict.fromkeys(
-        ("commandlog|get", "commandlog|len", "function|stats", "role", "acl|getuser", "acl|whoami"), kind
-    )
-    | {"info": sections, "hello": greeting, "lolwut": kind, "xautoclaim": near, "command|docs": kind}
+    | dict.fromkeys(("client|id", "slowlog|get", "slowlog|len", "latency|histogram"), kind)
+    | dict.fromkeys(("commandlog|get", "commandlog|len", "function|stats", "role"), kind)
+    | {"info": sections, "hello": greeting, "lolwut": kind, "time": kind, "xautoclaim": near, "command|docs": kind}
     | dict.fromkeys(("command", "command|info"), kind)
 )
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from documented import REFUSED_INSIDE, UNSUPPORTED
+from documented import REFUSED_INSIDE
 from likeness import same
 from proxied import Proxied
 from raw_replies import CLOSED, Replies, Reply
@@ -20,6 +20,7 @@ from cachestead.engine.acl import ADMIN
 from cachestead.engine.catalogue import Engine
 from cachestead.proxy.configuration import Address, DataNode, Layout
 from cachestead.proxy.slots import slot_of
+from cachestead.proxy.vocabulary import SHIELDED
 
 DATABASES = 256
 Words = tuple[bytes, ...]
@@ -90,6 +91,12 @@ class Twins:
     plain: Side
     proxy: Side
 
+    @cached_property
+    def masters(self) -> list[Side]:
+        """The plain engine and all that have keys of the instance, past the proxy."""
+        nodes = self.proxied.nodes if self.layout is Layout.CLUSTER else self.proxied.nodes[:1]
+        return [Side(address, self.plain.login) for address in (self.plain.address, *nodes)]
+
     @property
     def layout(self) -> Layout:
         return self.proxied.layout
@@ -98,16 +105,8 @@ class Twins:
         """No keys, no scripts, no clients."""
         for side in (self.plain, self.proxy):
             side.hang_up()
-        masters = self.proxied.nodes if self.layout is Layout.CLUSTER else self.proxied.nodes[:1]
-        for address in (self.plain.address, *masters):
-            with wire_to(address) as wire:
-                for words in (
-                    ("AUTH", ADMIN, ADMIN_SECRET),
-                    ("FLUSHALL",),
-                    ("SCRIPT", "FLUSH"),
-                    ("FUNCTION", "FLUSH"),
-                ):
-                    assert wire.ask(*words) == b"+OK", words
+        for side in self.masters:
+            assert {reply.raw for reply in side.ask_at_once(_EMPTY)} == {b"+OK\r\n"}
 
     @cached_property
     def commands(self) -> dict[str, Command]:
@@ -122,7 +121,7 @@ class Twins:
         return [
             command
             for name, command in self.commands.items()
-            if name not in UNSUPPORTED and name.partition("|")[0] not in UNSUPPORTED
+            if name not in SHIELDED and name.partition("|")[0] not in SHIELDED
         ]
 
     def slots_of(self, words: Words) -> set[int]:
@@ -137,7 +136,7 @@ class Twins:
             f"{name}|{words[1].decode(errors='replace').lower()}" if len(words) > 1 else ""
         )
         command = command or self.commands.get(name)
-        if command is None or name in REFUSED_INSIDE | UNSUPPORTED.keys() or command.name == name + "|help":
+        if command is None or name in REFUSED_INSIDE | SHIELDED.keys() or command.name == name + "|help":
             return False
         if any(other.startswith(f"{name}|") for other in self.commands) and "|" not in command.name:
             return False
@@ -171,6 +170,9 @@ def shown(words: Sequence[bytes]) -> str:
     return " ".join(repr(word)[1:] if word.isascii() and word else repr(word) for word in words)
 
 
+_EMPTY = [(b"FLUSHALL",), (b"SCRIPT", b"FLUSH"), (b"FUNCTION", b"FLUSH")]
+
+
 def names_of(words: Words) -> tuple[str, str]:
     """The names that a request may be known by: the command's, and with the subcommand."""
     shown = [word.decode(errors="replace").lower() for word in words[:2]]
@@ -178,7 +180,7 @@ def names_of(words: Words) -> tuple[str, str]:
 
 
 def _commands(row: Reply) -> Iterator[Command]:
-    name, arity, flags, first_key = (part.text.decode() for part in row.parts[:4])
+    name, arity, _, first_key = (part.text.decode() for part in row.parts[:4])
     yield Command(name, int(arity), frozenset(flag.text.decode() for flag in row.parts[2].parts), int(first_key))
     for subcommand in row.parts[9].parts:
         yield from _commands(subcommand)
@@ -197,6 +199,6 @@ def start_twins(folder: Path, engine: Engine, layout: Layout, **configuration: A
         proxied.start_proxy(**{"nodes": masters, "databases": databases} | configuration)
         yield twins
     finally:
-        for side in (twins.plain, twins.proxy):
+        for side in (twins.plain, twins.proxy, *twins.masters):
             side.hang_up()
         proxied.close()
