@@ -2,7 +2,8 @@
 
 `docs/settings.md` and the table in the README come from `settings.py`, `docs/errors.md` from the catalogue of
 errors, `docs/states.md` from the table of transitions, `docs/coverage.md` from the routes and the operations in
-`operations.csv`. The words are those of the code; none are written here.
+`operations.csv`, `docs/proxy-commands.md` from the tables of the proxy. The words are those of the code; none are
+written here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from pydantic.fields import FieldInfo
 
 from cachestead import errors, settings
 from cachestead.api.v2 import CHAPTERS
-from cachestead.domain.instances import BUSY, TRANSITIONS, State
+from cachestead.domain.commands import COMMAND_NAMES
+from cachestead.domain.instances import BUSY, TRANSITIONS, Mode, State
+from cachestead.engine.acl import refused_commands
+from cachestead.proxy import server as _handlers  # noqa: F401 - brings in all who answer commands
+from cachestead.proxy.calls import ALONE, IMMEDIATE
+from cachestead.proxy.keyspace import SPLIT
+from cachestead.proxy.vocabulary import SHIELDED
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Written by scripts/generate_docs.py; change the code it comes from instead. -->"
@@ -38,6 +45,18 @@ What is not in this table is refused. The code says what stands in the way; wher
 ABOUT_COVERAGE = """\
 The operations of the public API, in the order of its reference. *Section* is that of the English reference (of the
 Chinese one for V1.0 and where only that has the operation); what has none is known from the official SDK only."""
+ABOUT_PROXY_COMMANDS = """\
+What clients of a Proxy Cluster and of read/write splitting may call, by version of the instance, and what is done
+with it. A command is served if the engine behind the proxies knows it; *refused* commands answer `ERR unknown
+command`. Keys of one call have to be in one slot on a Proxy Cluster unless the command is *split*; a hash tag
+(`{…}`) puts them there. What stands in no line is passed on to the shard of its keys, and answered by the engine
+itself.
+[Decision 0010](decisions/0010-where-a-proxy-helps-more-than-the-documents-promise.md) says why."""
+PROXY_VERSIONS = ("4.0", "5.0", "6.0")
+BLOCKING = (
+    "blmove", "blmpop", "blpop", "brpop", "brpoplpush", "bzmpop", "bzpopmax", "bzpopmin", "xread", "xreadgroup",
+)  # fmt: skip
+"""Commands that an engine calls blocking."""
 COMMON = (
     "data_dir",
     "server.host",
@@ -102,6 +121,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "errors.md": render_errors(),
         ROOT / "docs" / "states.md": render_states(),
         ROOT / "docs" / "coverage.md": render_coverage(),
+        ROOT / "docs" / "proxy-commands.md": render_proxy_commands(),
         readme: _replace_block(readme.read_text(), "settings", _common_table()),
     }
 
@@ -197,6 +217,53 @@ def render_coverage() -> str:
         ]
         lines += [f"## {group}", _table(("Section", "Title", "Operation", "Call", "State"), rows)]
     return _page(lines)
+
+
+def render_proxy_commands() -> str:
+    """What proxies do with each command."""
+    refused = {
+        mode: {version: refused_commands(version, mode) for version in PROXY_VERSIONS}
+        for mode in (Mode.PROXY, Mode.HA_RW_SPLIT)
+    }
+    listed = {name for tables in refused.values() for table in tables.values() for name in table}
+    names = sorted({*COMMAND_NAMES, *ALONE, *IMMEDIATE, *SHIELDED, *listed} - {"proxy"})
+    rows = [
+        (
+            f"`{name.replace('|', ' ').upper()}`",
+            *(_versions(name, table) for table in refused.values()),
+            _how(name),
+        )
+        for name in names
+    ]
+    return _page(
+        [
+            NOTE,
+            "# Commands through proxies",
+            ABOUT_PROXY_COMMANDS,
+            _table(("Command", "Proxy Cluster", "Read/write splitting", "How"), rows),
+        ]
+    )
+
+
+def _versions(name: str, table: dict[str, frozenset[str]]) -> str:
+    """For which versions a command is served."""
+    container = name.partition("|")[0]
+    if name in SHIELDED or container in SHIELDED:
+        return "refused"
+    served = [version for version, names in table.items() if not {name, container} & names]
+    return "yes" if len(served) == len(table) else ", ".join(served) or "refused"
+
+
+def _how(name: str) -> str:
+    container = name.partition("|")[0]
+    if (reason := SHIELDED.get(name) or SHIELDED.get(container)) is not None:
+        return f"Refused: {reason}."
+    if name in SPLIT:
+        return "Split by slot and merged; with read/write splitting as it is."
+    if name in BLOCKING:
+        return "On a connection of its own, so that nobody waits behind it."
+    handler = ALONE.get(name) or IMMEDIATE.get(name) or IMMEDIATE.get(container)
+    return " ".join((inspect.getdoc(handler) or "").split("\n\n")[0].split()) if handler else "Passed on."
 
 
 def _all_settings() -> Iterator[Setting]:

@@ -265,11 +265,6 @@ class Router:
         """Something is not where it was: look soon."""
         self._trouble.set()
 
-    async def masters_say(self) -> dict[Address, dict[str, str]]:
-        """INFO replication of every master that answers."""
-        masters = [shard.master for shard in self.topology.shards]
-        return await self.lookout.replication_of(masters)
-
     def park(self, entry: Entry, style: Style, shard: int) -> None:
         """Keep a request until its shard has a master."""
         self._parked.append((entry, style, shard))

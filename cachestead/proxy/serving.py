@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fnmatch import translate
 from re import compile as compile_pattern
 
@@ -187,10 +186,3 @@ def proxy_command(call: Call) -> bytes:
             number = int(call.words[2]) if len(call.words) > 2 and call.words[2].isdigit() else 20
             return encode([list(row) for row in proxy.statistics.hot.top(number)], call.protocol)
     return unknown_subcommand(call.words)
-
-
-@immediate("lastsave")
-def lastsave(call: Call) -> bytes:
-    """When data was last saved is not the proxy's to know."""
-    del call
-    return integer(int(time.time()))

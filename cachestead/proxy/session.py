@@ -192,8 +192,6 @@ class Session(asyncio.Protocol):
                 if reader is not None:
                     place = hash(key)
                     if not command.reads:
-                        # What follows in the pipeline is to see what was written in it.
-                        reader = writers[0]
                         recent.now.add(place)
                     is_recent = place in recent.now or place in recent.before or recent.is_everything
                     (writers[0] if is_recent else reader).send((batch, index, command, raw))

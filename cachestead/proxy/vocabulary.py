@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cachestead.proxy.calls import ALONE, IMMEDIATE
 from cachestead.proxy.commands import Command, CommandTable, KeySpec
-from cachestead.proxy.configuration import Layout, ProxyConfiguration
-from cachestead.proxy.keyspace import SPLIT
+from cachestead.proxy.configuration import ProxyConfiguration
 
 _PAST = "it would lead past the proxy, or take a data node out of the control plane's hands"
 _FILES = "it is about a server and its files; data nodes are the control plane's"
@@ -52,7 +51,7 @@ class Vocabulary:
         for command in self._table:
             name = command.name
             command.renamed = name.partition("|")[0] in renamed
-            command.fast = not command.renamed and self._is_fast(command, configuration.layout)
+            command.fast = not command.renamed and self._is_fast(command)
             if "|" not in name:
                 self._commands[renamed.get(name, name).encode()] = command
         self._commands |= {name.encode(): Command(name, arity) for name, arity in _OWN.items()}
@@ -73,10 +72,8 @@ class Vocabulary:
         """All commands and subcommands of the engine."""
         return iter(self._table)
 
-    def _is_fast(self, command: Command, layout: Layout) -> bool:
-        special = command.name in ALONE or (command.name in IMMEDIATE and command.name not in SPLIT)
-        if special or command.blocks or command.subcommands or not command.key_specs or self.refuses(command):
+    def _is_fast(self, command: Command) -> bool:
+        special = command.name in ALONE or command.name in IMMEDIATE
+        if special or command.blocks or command.subcommands or self.refuses(command):
             return False
-        if layout is Layout.REPLICATED:
-            return True
-        return command.name not in SPLIT and command.key_specs == (KeySpec(index=1),)
+        return command.key_specs == (KeySpec(index=1),)

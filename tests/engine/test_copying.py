@@ -18,7 +18,7 @@ from cachestead.engine.cluster import form_cluster
 from cachestead.engine.comparing import differing
 from cachestead.engine.connection import Client, address_of
 from cachestead.engine.copying import Progress, copy_data
-from cachestead.engine.errors import CopyFailed, EngineError
+from cachestead.engine.errors import CopyFailed, SourceChanged
 
 LIBRARY = "#!lua name=mine\nredis.register_function('mine', function() return 7 end)"
 
@@ -210,7 +210,7 @@ async def test_a_source_that_was_started_again_is_not_trusted(machine: Machine, 
             await restart_and_go_on()
 
     monkeypatch.setattr(copying, "_Copy", Restarting)
-    with pytest.raises(EngineError):
+    with pytest.raises(SourceChanged):
         await copy_data([source], [target])
 
 

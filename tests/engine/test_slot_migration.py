@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from clusters import Cluster, start_shards, writing
 from real_engines import ADMIN_SECRET, REPLICA_SECRET, Machine, eventually
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoPermissionError, ResponseError
 
 from cachestead.domain.slots import SlotMove, Slots, plan_rebalance, slot_of
@@ -383,6 +384,18 @@ async def test_replicas_of_both_sides_follow_a_move(machine: Machine, road: Road
 
     await eventually(same_keys)
     assert (await shards[0].master.dbsize()) + (await shards[1].master.dbsize()) == 500
+
+
+async def test_keys_that_are_no_text_move_too(cluster: Cluster, road: Road):
+    host, port = address_of(cluster.masters[0])
+    password = cluster.machine.users.tenant_password
+    tenant = cluster.machine._kept(RedisCluster(host=host, port=port, password=password))
+    keys = [b"\xff\xfe\x00%d" % number for number in range(300)]
+    for key in keys:
+        await tenant.set(key, key)
+    await move_slots(cluster.masters, await first_slots(cluster, 4000), road)
+    assert [await tenant.get(key) for key in keys] == keys
+    assert await cluster.masters[3].dbsize() > 0
 
 
 async def test_an_atomic_move_can_be_called_off(cluster: Cluster, engine: Engine):

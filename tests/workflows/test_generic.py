@@ -52,6 +52,7 @@ from cachestead.workflows.all import ALL
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
+from cachestead.workflows.replace_nodes import REPLACE_NODES
 from cachestead.workflows.resize_instance import ADD_REPLICAS, REMOVE_REPLICAS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -631,6 +632,61 @@ async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: Wo
     assert after[silent.id].pid not in (None, before[silent.id].pid)
     assert after[other.id].pid == before[other.id].pid
     await world.serves(one)
+
+
+@pytest.mark.parametrize("mode", [Mode.HA, Mode.PROXY])
+async def test_what_was_written_at_the_new_nodes_comes_back_with_the_old_ones(
+    world: World, kept_ones: dict[Mode, str], mode: Mode
+):
+    one = await keep(world, kept_ones, mode)
+    instance = await world.instance(one)
+    address = NodeAddress(instance.ip, instance.port)
+    async with connected(address, PASSWORD, user=None) as client:
+        await client.mset({"kept": "before", "changed": "before", "removed": "before"})
+
+    async def write_and_fail(_: StepContext) -> None:
+        async with connected(address, PASSWORD, user=None) as client:
+            await client.set("changed", "meanwhile", px=3_600_000)
+            await client.delete("removed")
+        raise Fault("put in by a test")
+
+    steps = [
+        replace(step, run=write_and_fail) if step.name == "verify_new" else step for step in REPLACE_NODES.steps
+    ]
+    world.install(with_undos_twice(replace(REPLACE_NODES, steps=tuple(steps))))
+    await ASK["replace-nodes"](world, one)
+
+    assert (await world.last_job(one)).status is JobStatus.FAIL
+    after = await world.serves(one)
+    assert (after.mode, _kept_of(after)) == (mode, _kept_of(instance))
+    async with connected(address, PASSWORD, user=None) as client:
+        assert [await client.get(key) for key in ("kept", "changed", "removed")] == ["before", "meanwhile", None]
+        assert 3_500_000 < await client.pttl("changed") <= 3_600_000
+
+
+async def test_an_instance_takes_writes_again_where_its_data_cannot_be_copied(
+    world: World, kept_ones: dict[Mode, str]
+):
+    one = await keep(world, kept_ones, Mode.HA)
+    instance = await world.instance(one)
+    address = NodeAddress(instance.ip, instance.port)
+
+    async def use_another_database(run: StepFunction, ctx: StepContext) -> None:
+        await run(ctx)
+        async with connected(address, PASSWORD, user=None, database=5) as client:
+            await client.set("kept", "yes")
+
+    first, *others = REPLACE_NODES.steps
+    steps = (Step(_wrapped(first.run, use_another_database), first.undo), *others)
+    world.install(replace(REPLACE_NODES, steps=steps))
+    await ASK["replace-nodes"](world, one)
+
+    job = await world.last_job(one)
+    assert job.status is JobStatus.FAIL
+    assert "a cluster has one database" in str(job.fail_reason)
+    assert _kept_of(await world.serves(one)) == _kept_of(instance)
+    async with connected(address, PASSWORD, user=None, database=5) as client:
+        assert await client.getdel("kept") == "yes"
 
 
 async def test_a_replica_that_kept_the_address_gives_it_back(world: World):

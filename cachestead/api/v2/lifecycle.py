@@ -156,10 +156,11 @@ async def resize_instance(
     caller: Annotated[Caller, May["dcs:instance:scale"]],
     service: Use,
 ) -> None:
-    """Change size, replicas or shards, at once or (`execute_immediately` false) in the maintenance window.
+    """Change size, type, replicas or shards, at once or (`execute_immediately` false) in the maintenance window.
 
     The instance is EXTENDING and goes on serving; it turns RUNNING with the new flavor, or with the old one and a
-    failed task that says why.
+    failed task that says why. A change of type (`instanceType`) cuts connections, and nothing can be written while
+    data is copied.
     """
     await resizing.resize_instance(
         service, caller, instance_id, body.to_wish(), at_once=body.execute_immediately is not False
