@@ -45,27 +45,30 @@ def split(call: Call) -> bytes | None:
         return pass_on(call)
     keys = words[1::step]
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
-    by_slot: dict[int, list[int]] = {}
-    for place, slot in enumerate(slots):
-        by_slot.setdefault(slot, []).append(1 + place * step)
-    groups = list(by_slot.values())
-    if len(groups) == 1:
-        return pass_on(call)
-    if len(groups) == len(keys) and command.name == "mget":
+    if len(set(slots)) == len(slots) and command.name == "mget":
         # What GET says is an element of what MGET says.
-        parts = [b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys]
+        parts = [_HEADS[len(key)] + key + b"\r\n" if len(key) < 256 else pack(b"GET", key) for key in keys]
         merge = _merge_strings(call.protocol)
     else:
-        name = command.name.encode()
+        by_slot: dict[int, list[int]] = {}
+        for place, slot in enumerate(slots):
+            by_slot.setdefault(slot, []).append(1 + place * step)
+        if len(by_slot) == 1:
+            return pass_on(call)
+        name, groups, slots = command.name.encode(), list(by_slot.values()), list(by_slot)
         parts = [
             pack(name, *(word for place in group for word in words[place : place + step])) for group in groups
         ]
         merge = _merge_of(command.name, groups)
     gathering = Gathering(call.entry, len(parts), merge)
     writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
-    for index, (slot, raw) in enumerate(zip(by_slot, parts, strict=True)):
-        writers[owner_of[slot]].send((gathering, index, command, raw))
+    for index, raw in enumerate(parts):
+        writers[owner_of[slots[index]]].send((gathering, index, command, raw))
     return None
+
+
+_HEADS = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(256)]
+"""What a GET begins with, by the length of its key."""
 
 
 def _merge_strings(protocol: int) -> Merge:

@@ -58,7 +58,8 @@ def test_jobs_are_done_and_results_come_back(queue: rq.Queue):
 
     failed = queue.enqueue("rq_jobs.fail")
     eventually(lambda: failed.get_status(refresh=True) == "failed", 60)
-    assert "on purpose" in failed.latest_result().exc_string
+    # A transaction over several slots comes to pass slot by slot.
+    eventually(lambda: "on purpose" in failed.latest_result().exc_string)
     assert queue.count == 0
 
 
