@@ -54,8 +54,8 @@ class Owner(Protocol):
     def refused(self, address: Address, reason: str) -> None:
         """The node does not let us in."""
 
-    def slow(self, entry: Entry, microseconds: int) -> None:
-        """A request took long."""
+    def slow(self, entry: Entry) -> None:
+        """A request may have taken long."""
 
 
 _REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN", b"-LOADING", b"-MASTERDOWN")
@@ -184,22 +184,21 @@ class Backend(asyncio.Protocol):
         replies = self._framer.feed(data)
         if self._greeting:
             replies = self._greeted(replies)
-        pending, slow, now = self.pending, self.owner.slow_microseconds, time.monotonic()
+        pending = self.pending
+        # Replies come in the order of the requests: if the oldest is not slow, none is.
+        is_slow = bool(pending) and (time.monotonic() - pending[0][0].at) * 1e6 > self.owner.slow_microseconds
         for reply in replies:
             if not pending or (reply[0] == 62 and self.listener):
                 if self.listener is not None:
                     self.listener(reply)
                 continue
             entry = pending.popleft()
-            batch, index, command, _ = entry
+            batch, index, _, _ = entry
             if reply[0] == 45 and reply.startswith(_REDIRECTS):
                 self.owner.redirected(self, entry, reply)
                 continue
-            elapsed = int((now - batch.at) * 1_000_000)
-            command.microseconds += elapsed
-            command.buckets[elapsed.bit_length()] += 1
-            if elapsed > slow:
-                self.owner.slow(entry, elapsed)
+            if is_slow:
+                self.owner.slow(entry)
             batch.results[index] = reply
             batch.left -= 1
             if not batch.left:

@@ -169,7 +169,7 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
     if run_alone(session, frame):
         return False
     call = Call.of(session, frame, batch, index)
-    call.command.calls += 1
+    batch.commands.append(call.command)
     refusal = refuse(call)
     reply = _answered(call) if refusal is None else _refused(call, refusal)
     if reply is not None:

@@ -43,7 +43,7 @@ class Plain:
     def refused(self, address: Address, reason: str) -> None:
         """Its requests are lost with the connection."""
 
-    def slow(self, entry: Entry, microseconds: int) -> None:
+    def slow(self, entry: Entry) -> None:
         """Nobody keeps count."""
 
 

@@ -76,6 +76,7 @@ class Router:
         self.lookout = Lookout(configuration)
         self.slow_microseconds = 500_000
         self.on_slow: Callable[[Entry, int], None] = lambda _entry, _microseconds: None
+        """Who keeps the slow log."""
         self.is_ready = asyncio.Event()
         self.recent = RecentKeys()
         self._lanes: dict[Style, Lane] = {}
@@ -257,9 +258,11 @@ class Router:
         self._suspect(address)
         del reason
 
-    def slow(self, entry: Entry, microseconds: int) -> None:
+    def slow(self, entry: Entry) -> None:
         """A request took long."""
-        self.on_slow(entry, microseconds)
+        microseconds = int((time.monotonic() - entry[0].at) * 1_000_000)
+        if microseconds > self.slow_microseconds:
+            self.on_slow(entry, microseconds)
 
     def look(self) -> None:
         """Something is not where it was: look soon."""

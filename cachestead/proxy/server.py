@@ -10,7 +10,7 @@ import time
 from importlib import import_module
 from itertools import count
 
-from cachestead.proxy.batches import Batch, Entry
+from cachestead.proxy.batches import Entry, Gathering
 from cachestead.proxy.calls import Call
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import MAX_BULK, Frame, arguments
@@ -118,8 +118,9 @@ class Proxy:
             session.settle()
 
     def dismiss(self, session: Session) -> None:
-        """A client has gone."""
+        """A client has gone; what it did is counted on."""
         self.sessions.pop(session.id, None)
+        self.statistics.take_over(session.commands, session.bytes_in, session.bytes_out)
         self.controls.discard(session)
 
     def clients(self) -> list[Session]:
@@ -144,26 +145,19 @@ class Proxy:
 
     # What was done
 
-    def note(self, session: Session, frames: list[Frame], number: int) -> None:
-        """So many requests were taken; now and then one of them is looked at for its key."""
-        if not number:
-            return
-        session.commands += number
-        session.last_command = frames[number - 1][1].decode(errors="replace")
-        self.statistics.commands += number
+    def sample(self, session: Session, frames: list[Frame]) -> None:
+        """It is one of these requests' turn to be looked at for its key."""
         hot = self.statistics.hot
-        hot.countdown -= number
-        if hot.countdown <= 0:
-            frame = frames[-hot.countdown % number]
-            hot.countdown = SAMPLE_EVERY
-            command = self.vocabulary.get(frame[1])
-            if command is not None and command.key_specs and command.key_specs[0].index == 1:
-                hot.sample(session.style.database, frame[3])
+        frame = frames[-hot.countdown % len(frames)]
+        hot.countdown = SAMPLE_EVERY
+        command = self.vocabulary.get(frame[1])
+        if command is not None and command.key_specs and command.key_specs[0].index == 1:
+            hot.sample(session.style.database, frame[3])
 
     def took(self, call: Call, microseconds: int) -> None:
         """A request that had its connection for itself is done."""
         command = call.command
-        self.statistics.commands += 1
+        command.calls += 1
         call.session.commands += 1
         if not command.blocks:
             command.microseconds += microseconds
@@ -172,14 +166,19 @@ class Proxy:
                 self.statistics.slow.add(call.words, microseconds, call.session.peer, call.session.name)
 
     def _note_slow(self, entry: Entry, microseconds: int) -> None:
-        session = _session_of(entry[0])
+        while isinstance(part := entry[0], Gathering):
+            if part.left > 1:
+                # The last part tells of the whole.
+                return
+            entry = part.into
+        session = getattr(entry[0], "session", None)
         if session is not None:
             words = arguments(entry[3])
             self.statistics.slow.add(words, microseconds, session.peer, session.name)
 
     def facts(self) -> dict[str, dict[str, object]]:
         """What INFO says of the proxy, by section."""
-        statistics, now = self.statistics, time.monotonic()
+        statistics, now = self.count(), time.monotonic()
         blocked = sum(session.task is not None for session in self.sessions.values())
         return {
             "Server": {
@@ -221,6 +220,16 @@ class Proxy:
                 if command.calls
             },
         }
+
+    def count(self) -> Statistics:
+        """The counters, with what the clients that are here have done."""
+        sessions = self.sessions.values()
+        self.statistics.add_up(
+            sum(session.commands for session in sessions),
+            sum(session.bytes_in for session in sessions),
+            sum(session.bytes_out for session in sessions),
+        )
+        return self.statistics
 
     def settings(self) -> dict[str, str]:
         """What CONFIG GET tells: what clients ask for at their start, and nothing that is not theirs."""
@@ -294,7 +303,7 @@ class Proxy:
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
-            self.statistics.tick(now)
+            self.count().tick(now)
             self.router.recent.turn()
             timeout = float(self.configuration.parameters.get("timeout", 0))
             for session in self.clients():
@@ -304,10 +313,3 @@ class Proxy:
                 if now - session.active > timeout and session.task is None and session.subscriptions is None:
                     session.drop()
             self._late_listeners = {key: at for key, at in self._late_listeners.items() if key in self.sessions}
-
-
-def _session_of(batch: Batch) -> Session | None:
-    """Whose request it is."""
-    while (into := getattr(batch, "into", None)) is not None:
-        batch = into[0]
-    return getattr(batch, "session", None)

@@ -39,10 +39,12 @@ BACKLOG_FRAMES = 64
 class ClientBatch:
     """What one read brought; its replies leave in one write."""
 
-    __slots__ = ("at", "left", "results", "session", "written")
+    __slots__ = ("at", "commands", "left", "results", "session", "written")
 
     def __init__(self, session: Session, at: float, count: int) -> None:
         self.session, self.at, self.left = session, at, count
+        self.commands: list[Command] = []
+        """What was asked."""
         self.written = 0
         """How many of the results the client has already: those before a large one, and that one."""
         self.results: list[bytes] = [b""] * count
@@ -82,7 +84,7 @@ class Session(asyncio.Protocol):
         self.transaction: Transaction | None = None
         self.subscriptions: Subscriptions | None = None
         self.began = self.active = time.monotonic()
-        self.last_command = "NULL"
+        self.last_name = b"NULL"
         self.bytes_in = self.bytes_out = self.commands = 0
         self.is_closing = False
         self._large_command: Command | None = None
@@ -149,7 +151,6 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Requests came."""
         self.bytes_in += len(data)
-        self.proxy.statistics.bytes_in += len(data)
         self.active = time.monotonic()
         try:
             frames = self.framer.feed(data)
@@ -170,7 +171,7 @@ class Session(asyncio.Protocol):
 
     # Requests
 
-    def _process(self, frames: list[Frame]) -> None:
+    def _process(self, frames: list[Frame]) -> None:  # noqa: C901 - the road of most requests, in one piece
         """Send each on its way, as far as they need not wait."""
         batch = ClientBatch(self, self.active, len(frames))
         self._batches.append(batch)
@@ -178,7 +179,7 @@ class Session(asyncio.Protocol):
         commands, lane = self.proxy.vocabulary, self.lane
         writers, owner_of, recent = lane.writers, lane.owner_of, self.router.recent
         reader = next(lane.readers, None) if self.proxy.is_replicated else None
-        index = -1
+        hot, ran, index = self.proxy.statistics.hot, batch.commands.append, -1
         for index, frame in enumerate(frames):
             raw, name, argc, key = frame
             command = commands.get(name)
@@ -188,7 +189,7 @@ class Session(asyncio.Protocol):
                 and self.is_plain
                 and (argc == command.arity or argc >= -command.arity > 0)
             ):
-                command.calls += 1
+                ran(command)
                 if reader is not None:
                     place = hash(key)
                     if not command.reads:
@@ -206,7 +207,12 @@ class Session(asyncio.Protocol):
         if index < len(frames):
             self._cut(batch, index)
             self._backlog = [*frames[index:], *self._backlog]
-        self.proxy.note(self, frames, index)
+        if index:
+            self.commands += index
+            self.last_name = frames[index - 1][1]
+            hot.countdown -= index
+            if hot.countdown <= 0:
+                self.proxy.sample(self, frames[:index])
         if not batch.left:
             self.complete()
 
@@ -223,10 +229,13 @@ class Session(asyncio.Protocol):
         while batches and not batches[0].left:
             batch = batches.popleft()
             self._under_way -= len(batch.results)
+            _account(batch)
             results = batch.results[batch.written :] if batch.written else batch.results
             if results:
-                self.write(results[0] if len(results) == 1 else b"".join(results))
-                self._adapt(results)
+                data = results[0] if len(results) == 1 else b"".join(results)
+                self.write(data)
+                if len(results) > 1 or len(data) > LARGE:
+                    self._adapt(len(results), len(data))
         if batches:
             return
         if self._backlog:
@@ -234,12 +243,12 @@ class Session(asyncio.Protocol):
         elif self._ends:
             self.drop()
 
-    def _adapt(self, results: list[bytes]) -> None:
+    def _adapt(self, count: int, size: int) -> None:
         """Have as much under way as keeps the replies small that wait for the client."""
-        if self._window < MOST_UNDER_WAY and len(results) * 2 >= self._window:
+        if size > HIGH_WATER:
+            self._window = max(FEWEST_UNDER_WAY, count * HIGH_WATER // size)
+        elif self._window < MOST_UNDER_WAY and count * 2 >= self._window:
             self._window *= 2
-        if len(results[0]) > 4096 and (size := sum(map(len, results))) > HIGH_WATER:
-            self._window = max(FEWEST_UNDER_WAY, len(results) * HIGH_WATER // size)
 
     def _advance(self) -> None:
         """Go on with what waits, as far as it may."""
@@ -306,8 +315,7 @@ class Session(asyncio.Protocol):
                 await self._send_large(frame)
                 return
             call = Call.of(self, frame)
-            call.command.calls += 1
-            self.last_command = call.command.name
+            self.last_name = call.command.name.encode()
             began = time.monotonic()
             self.write(await call.run())
             self.proxy.took(call, int((time.monotonic() - began) * 1_000_000))
@@ -354,8 +362,7 @@ class Session(asyncio.Protocol):
         if transport is None or not data:
             return
         self.bytes_out += len(data)
-        self.proxy.statistics.bytes_out += len(data)
-        if transport.get_write_buffer_size() > OUTPUT_LIMIT:
+        if self._is_choked and transport.get_write_buffer_size() > OUTPUT_LIMIT:
             self.proxy.statistics.dropped_for_output += 1
             transport.abort()
         elif not self.is_closing:
@@ -398,6 +405,11 @@ class Session(asyncio.Protocol):
         self._ends, self.is_deaf, self.is_plain = True, True, False
 
     @property
+    def last_command(self) -> str:
+        """Name of what it asked last."""
+        return self.last_name.decode(errors="replace")
+
+    @property
     def waiting_output(self) -> int:
         """Bytes that the client has not taken yet."""
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
@@ -417,6 +429,16 @@ class Session(asyncio.Protocol):
         listens = self.subscriptions is not None and self.style.protocol == 2
         self.is_plain = self.is_authenticated and not self.is_admin and self.transaction is None and not listens
         self.lane = self.router.lane(self.style)
+
+
+def _account(batch: ClientBatch) -> None:
+    """How long the requests took, from when they came to when all of them were answered."""
+    microseconds = int((time.monotonic() - batch.at) * 1_000_000)
+    bucket = microseconds.bit_length()
+    for command in batch.commands:
+        command.calls += 1
+        command.microseconds += microseconds
+        command.buckets[bucket] += 1
 
 
 def _name(transport: asyncio.Transport, side: str) -> str:

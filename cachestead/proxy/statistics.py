@@ -94,7 +94,18 @@ class Statistics:
     kilobytes_out: float = 0.0
     slow: SlowLog = field(default_factory=SlowLog)
     hot: HotKeys = field(default_factory=HotKeys)
+    _gone: tuple[int, int, int] = (0, 0, 0)
+    """Requests and bytes of clients that have gone."""
     _before: tuple[float, int, int, int] = (0.0, 0, 0, 0)
+
+    def take_over(self, commands: int, bytes_in: int, bytes_out: int) -> None:
+        """What a client did that has gone."""
+        self._gone = (self._gone[0] + commands, self._gone[1] + bytes_in, self._gone[2] + bytes_out)
+
+    def add_up(self, commands: int, bytes_in: int, bytes_out: int) -> None:
+        """What the clients that are here did, and those before them."""
+        self.commands = self._gone[0] + commands
+        self.bytes_in, self.bytes_out = self._gone[1] + bytes_in, self._gone[2] + bytes_out
 
     def tick(self, now: float) -> None:
         """Once a second: the rates."""
@@ -105,9 +116,3 @@ class Statistics:
             self.kilobytes_in = (self.bytes_in - bytes_in) / seconds / 1024
             self.kilobytes_out = (self.bytes_out - bytes_out) / seconds / 1024
         self._before = (now, self.commands, self.bytes_in, self.bytes_out)
-
-    def reset(self) -> None:
-        """As at the start, but for what is there now."""
-        self.connections = self.rejected = self.failed_logins = self.dropped_for_output = 0
-        self.commands = self.bytes_in = self.bytes_out = 0
-        self._before = (0.0, 0, 0, 0)
