@@ -23,7 +23,7 @@ async def run_blocking(call: Call) -> bytes:
     slot = router.keys_slot(keys)
     if isinstance(slot, tuple):
         return not_same_slot(*slot)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = None
     while True:
         lease = await router.lease(slot, session.style)
         try:
@@ -33,6 +33,8 @@ async def run_blocking(call: Call) -> bytes:
             lease.close()
             raise
         lease.give_back()
+        # However long it waited: that the keys moved is heard now.
+        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
         if not reply.startswith(_ELSEWHERE) or time.monotonic() > deadline:
             router.recent.add(keys)
             return reply
