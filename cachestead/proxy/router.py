@@ -9,13 +9,15 @@ ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 
 from cachestead.proxy.backends import Backend, Login, Style
-from cachestead.proxy.batches import Entry, Waiting, put
+from cachestead.proxy.batches import Entry, LostInFlight, Waiting, put
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import arguments, pack
@@ -51,6 +53,14 @@ class Lane:
         self.readers: cycle[Backend | Parking] = cycle(())
 
 
+@dataclass
+class Hold:
+    """Requests that wait until a slot's keys are together again, in their order."""
+
+    entries: list[Entry]
+    is_over: bool = False
+
+
 class Parking:
     """Stands where a connection should be: what is sent here waits."""
 
@@ -83,6 +93,8 @@ class Router:
         self._shared: dict[tuple[Address, Style], Backend] = {}
         self._leases: dict[tuple[Address, Style], list[Lease]] = {}
         self._draining: set[Backend] = set()
+        self._held: dict[tuple[Style, int], Hold] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._moved: list[Parked] = []
         self._parked: list[Parked] = []
         self._trouble = asyncio.Event()
@@ -98,8 +110,8 @@ class Router:
 
     async def close(self) -> None:
         """End every connection."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in [*self._tasks, *([self._task] if self._task is not None else [])]:
+            task.cancel()
         leases = [lease.backend for idle in self._leases.values() for lease in idle]
         for backend in [*self._shared.values(), *leases]:
             backend.close()
@@ -222,6 +234,12 @@ class Router:
         style, command = connection.style, entry[2]
         if time.monotonic() - entry[0].at > PATIENCE_SECONDS or not command.redirects:
             put(entry, reply)
+        elif (hold := self._hold_of(entry, style)) is not None:
+            hold.append(entry)
+            if reply.startswith(b"-MOVED "):
+                self._drain(connection)
+        elif reply.startswith(b"-TRYAGAIN") and (slot := _slot(entry)) >= 0:
+            self._hold(connection, slot, entry)
         elif reply.startswith(b"-ASK "):
             host, _, port = text(reply).split()[2].rpartition(":")
             target = self._connection(Address(host, int(port)), style)
@@ -231,7 +249,7 @@ class Router:
             self._drain(connection)
             self._moved.append((entry, style, -1))
         else:
-            # Not now: half of a slot's keys are elsewhere, or the node has not finished loading.
+            # Not now: the node has not finished loading, or hears too few of the others.
             self._suspect(connection.address)
             shard = self.topology.shard_of(connection.address)
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.send, entry, style, None, shard)
@@ -282,6 +300,47 @@ class Router:
         self._draining.add(connection)
         self._replace(connection, connection.style)
         self._suspect(connection.address)
+
+    def _hold_of(self, entry: Entry, style: Style) -> list[Entry] | None:
+        """Those who wait for the request's slot, if it is held up."""
+        hold = self._held.get((style, _slot(entry))) if self._held else None
+        return None if hold is None else hold.entries
+
+    def _hold(self, connection: Backend, slot: int, entry: Entry) -> None:
+        """Half of a slot's keys are elsewhere: send nothing more for it until all that was sent is answered.
+
+        On either side: what asked for a key that has moved is on the other one.
+        """
+        style = connection.style
+        hold = self._held[style, slot] = Hold([entry])
+        if (lane := self._lanes.get(style)) is not None:
+            lane.owner_of = self._owner_of(style)
+        sides = [one for (_, spoken), one in self._shared.items() if spoken == style and one.pending]
+        task = asyncio.get_running_loop().create_task(self._let_go(hold, [connection, *sides]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_go(self, hold: Hold, sides: Sequence[Backend]) -> None:
+        """As soon as the nodes have answered everything, and a moment has passed."""
+        for side in dict.fromkeys(sides):
+            waiting = Waiting(time.monotonic(), 1)
+            side.send((waiting, 0, _MARK, MARK))
+            with contextlib.suppress(LostInFlight, TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await waiting.future
+        await asyncio.sleep(AGAIN_SECONDS)
+        hold.is_over = True
+        self._trouble.set()
+
+    def _owner_of(self, style: Style) -> bytes:
+        """The index of each slot's shard; nobody's while it is held up."""
+        held = [slot for spoken, slot in self._held if spoken == style]
+        if not held:
+            return self.topology.owner_of
+        owners = bytearray(self.topology.owner_of)
+        for slot in held:
+            owners[slot] = NOBODY
+        return bytes(owners)
 
     def _replace(self, connection: Backend, style: Style) -> None:
         lane = self._lanes.get(style)
@@ -343,14 +402,20 @@ class Router:
             self._forget_strangers()
             for style, lane in self._lanes.items():
                 self._lay(style, lane)
-        waiting, self._moved, self._parked = [*self._moved, *self._parked], [], []
+        over = {key: hold for key, hold in self._held.items() if hold.is_over}
+        for key in over:
+            del self._held[key]
+            if (lane := self._lanes.get(key[0])) is not None:
+                lane.owner_of = self._owner_of(key[0])
+        held = [(entry, style, -1) for (style, _), hold in over.items() for entry in hold.entries]
+        waiting, self._moved, self._parked = [*held, *self._moved, *self._parked], [], []
         for entry, style, shard in waiting:
             self.send(entry, style, shard=shard)
 
     def _lay(self, style: Style, lane: Lane) -> None:
         """Connections to the masters as they are now."""
         shards = self.topology.shards
-        lane.owner_of = self.topology.owner_of
+        lane.owner_of = self._owner_of(style)
         masters = [self._connection(shard.master, style) for shard in shards]
         parking = [Parking(self, style, NOBODY)] * (NOBODY + 1 - len(masters))
         lane.writers = [*masters, *parking]
@@ -449,3 +514,12 @@ class _Nobody:
 
 
 _ASKING = Command("asking")
+_MARK = Command("ping")
+MARK = pack(b"PING")
+
+
+def _slot(entry: Entry) -> int:
+    """The slot of a request's first key, -1 if it has none."""
+    words = arguments(entry[3])
+    places = entry[2].keys(words)
+    return slot_of(words[places[0]]) if places else -1
