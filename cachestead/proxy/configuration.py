@@ -11,7 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+Checked = TypeVar("Checked")
 
 CONFIGURATION_FILE = "proxy.json"
 
@@ -85,16 +87,49 @@ class ProxyConfiguration:
     def from_json(cls, text: str | bytes) -> ProxyConfiguration:
         """The value that `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
         fields: dict[str, Any] = json.loads(text)
-        fields["own"] = Address(**fields["own"])
-        fields["endpoint"] = Address(**fields["endpoint"]) if fields["endpoint"] else None
+        fields["own"] = _address(fields["own"])
+        fields["endpoint"] = _address(fields["endpoint"]) if fields["endpoint"] else None
         fields["layout"] = Layout(fields["layout"])
         fields["nodes"] = tuple(_node(**node) for node in fields["nodes"])
-        fields["refused"] = frozenset(fields["refused"])
-        return cls(**fields)
+        fields["refused"] = frozenset(_checked(fields["refused"], list))
+        made = cls(**fields)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Everything is what it says it is: a proxy must not find out while it serves."""
+        texts = [self.id, self.version, self.user, self.secret, self.admin_hash, *self.refused]
+        if self.password_hash is not None:
+            texts.append(self.password_hash)
+        for names in (self.renamed, self.parameters):
+            texts += [word for pair in _checked(names, dict).items() for word in pair]
+        for text in texts:
+            _checked(text, str)
+        for number in (self.maxclients, self.databases):
+            _checked(number, int)
+        for name in NUMBERS:
+            int(self.parameters.get(name, "0"))
+
+
+NUMBERS = ("proto-max-bulk-len", "proxy-slowlog-log-slower-than", "proxy-slowlog-max-len", "timeout")
+"""Parameters that the proxy reads as numbers."""
+
+
+def _address(fields: dict[str, Any]) -> Address:
+    address = Address(**fields)
+    _checked(address.host, str)
+    _checked(address.port, int)
+    return address
 
 
 def _node(id: str, address: dict[str, Any], weight: int) -> DataNode:  # noqa: A002 - the field's name
-    return DataNode(id, Address(**address), weight)
+    return DataNode(_checked(id, str), _address(address), _checked(weight, int))
+
+
+def _checked(value: Checked, kind: type) -> Checked:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
+    return value
 
 
 ADMIN_USER = "cachestead"
