@@ -135,6 +135,18 @@ class Backend(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def give_up(self) -> None:
+        """End it as if the node had; what was on it is given back."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self._end()
+
+    @property
+    def is_passing_on(self) -> bool:
+        """Whether a reply is on its way in pieces."""
+        return self._coming > 0
+
     def _flush(self) -> None:
         self._dirty = False
         if self.is_closed:

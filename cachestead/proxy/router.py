@@ -313,8 +313,7 @@ class Router:
         """
         style = connection.style
         hold = self._held[style, slot] = Hold([entry])
-        if (lane := self._lanes.get(style)) is not None:
-            lane.owner_of = self._owner_of(style)
+        self.lane(style).owner_of = self._owner_of(style)
         sides = [one for (_, spoken), one in self._shared.items() if spoken == style and one.pending]
         task = asyncio.get_running_loop().create_task(self._let_go(hold, [connection, *sides]))
         self._tasks.add(task)
@@ -331,6 +330,16 @@ class Router:
         await asyncio.sleep(AGAIN_SECONDS)
         hold.is_over = True
         self._trouble.set()
+
+    def _released(self) -> list[Parked]:
+        """What waited for slots that are held up no longer."""
+        released: list[Parked] = []
+        for (style, slot), hold in list(self._held.items()):
+            if hold.is_over:
+                del self._held[style, slot]
+                self.lane(style).owner_of = self._owner_of(style)
+                released += [(entry, style, -1) for entry in hold.entries]
+        return released
 
     def _owner_of(self, style: Style) -> bytes:
         """The index of each slot's shard; nobody's while it is held up."""
@@ -398,19 +407,27 @@ class Router:
         if found != self.topology or any(
             isinstance(w, Parking) for lane in self._lanes.values() for w in lane.writers
         ):
-            self.topology = found
+            before, self.topology = self.topology, found
+            self._leave_readers(before)
             self._forget_strangers()
             for style, lane in self._lanes.items():
                 self._lay(style, lane)
-        over = {key: hold for key, hold in self._held.items() if hold.is_over}
-        for key in over:
-            del self._held[key]
-            if (lane := self._lanes.get(key[0])) is not None:
-                lane.owner_of = self._owner_of(key[0])
-        held = [(entry, style, -1) for (style, _), hold in over.items() for entry in hold.entries]
-        waiting, self._moved, self._parked = [*held, *self._moved, *self._parked], [], []
+        waiting, self._moved, self._parked = [*self._released(), *self._moved, *self._parked], [], []
         for entry, style, shard in waiting:
             self.send(entry, style, shard=shard)
+
+    def _leave_readers(self, before: Topology) -> None:
+        """What a replica was asked that takes no more reads is asked elsewhere, unless it answers soon."""
+        staying = {shard.master for shard in self.topology.shards} | {at for at, _ in self.topology.readers}
+        left = {address for address, _ in before.readers} - staying
+        for (address, _), connection in self._shared.items():
+            if address in left and connection.pending:
+                wait = PATIENCE_SECONDS if connection.is_passing_on else ANSWER_SECONDS
+                asyncio.get_running_loop().call_later(wait, self._give_up, connection, connection.pending[0])
+
+    def _give_up(self, connection: Backend, entry: Entry) -> None:
+        if connection.pending and connection.pending[0] is entry:
+            connection.give_up()
 
     def _lay(self, style: Style, lane: Lane) -> None:
         """Connections to the masters as they are now."""
@@ -425,7 +442,8 @@ class Router:
         readers = [
             connection
             for address, weight in self.topology.readers
-            if (connection := self._connection(address, style)) is not but
+            if but is None or address != but.address
+            for connection in [self._connection(address, style)]
             for _ in range(-(-weight * 10 // 100))
         ]
         random.shuffle(readers)
