@@ -385,7 +385,8 @@ class Router:
             if self.lookout.commands is not None:
                 self.is_ready.set()
         for address in found.losers(self.topology):
-            for connection in [one for key, one in self._shared.items() if key[0] == address and one.pending]:
+            # Idle ones too: what came while others are waited for would be overtaken where the slots are now.
+            for connection in [one for key, one in self._shared.items() if key[0] == address]:
                 self._drain(connection)
         await self._drained()
         if found.shards:
