@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ from cachestead.proxy.configuration import Layout
 
 DEPTH = 20
 CLIENTS = 3
+BOTH = "redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[1])"
 LAG = 50
 """Acknowledged writes that a replica may lack when its master is killed, on a busy machine."""
 
@@ -81,13 +81,12 @@ def crowd(proxied: Proxied, key: str) -> None:
 
 def pusher(proxied: Proxied, key: str) -> tuple[Callable[[Story], None], Callable[[], int]]:
     """Pushes 0, 1, 2, … in pipelines, with other commands on the same key between."""
-    client, numbers = once(proxied), count()
-    pushed = 0
+    client, pushed = once(proxied), 0
 
     def push(story: Story) -> None:
         nonlocal pushed
         pipeline = client.pipeline(transaction=False)
-        some = [next(numbers) for _ in range(DEPTH)]
+        some = list(range(pushed, pushed + DEPTH))
         for number in some:
             pipeline.rpush(key, number)
         pipeline.lrange(key, -DEPTH, -1)
@@ -99,50 +98,80 @@ def pusher(proxied: Proxied, key: str) -> tuple[Callable[[Story], None], Callabl
     return push, lambda: pushed
 
 
+def appender(proxied: Proxied, key: str) -> tuple[Callable[[Story], None], Callable[[], int]]:
+    """Appends the alphabet, over and over."""
+    client, length = once(proxied, protocol=3), 0
+
+    def append(story: Story) -> None:
+        nonlocal length
+        pipeline = client.pipeline(transaction=False)
+        lengths = list(range(length + 1, length + DEPTH + 1))
+        for one in lengths:
+            pipeline.append(key, letter(one - 1))
+        assert pipeline.execute() == lengths
+        length += DEPTH
+
+    return append, lambda: length
+
+
+def scripter(proxied: Proxied, tag: str) -> tuple[Callable[[Story], None], Callable[[], int]]:
+    """Pushes 0, 1, 2, … to two lists at once; each script is answered before the next is sent."""
+    client, called = once(proxied), 0
+
+    def call(story: Story) -> None:
+        nonlocal called
+        assert client.eval(BOTH, 2, tag + "a", tag + "b", called) == called + 1
+        called += 1
+
+    return call, lambda: called
+
+
+def counter(proxied: Proxied, counted: dict[str, int], lock: threading.Lock) -> Callable[[Story], None]:
+    """Increases counters, which others increase too."""
+    client = once(proxied)
+
+    def increase(story: Story) -> None:
+        pipeline = client.pipeline(transaction=False)
+        keys = [key for _ in range(DEPTH // len(counted)) for key in counted]
+        for key in keys:
+            pipeline.incr(key)
+        replies = pipeline.execute()
+        for place, key in enumerate(counted):
+            mine = replies[place :: len(counted)]
+            assert mine == sorted(mine)
+            with lock:
+                counted[key] += len(mine)
+
+    return increase
+
+
+def numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def letter(number: int) -> str:
+    return chr(ord("a") + number % 26)
+
+
 def test_what_one_client_writes_to_a_key_keeps_its_order_while_the_slot_moves(proxied: Proxied):
     lists, texts, counts = (keys_in(FIRST, kind, CLIENTS) for kind in ("list", "text", "count"))
     for key in (lists[0], texts[0], counts[0]):
         crowd(proxied, key)
     pushers = [pusher(proxied, key) for key in lists]
-    appended, counted = dict.fromkeys(texts, 0), dict.fromkeys(counts, 0)
-    lock = threading.Lock()
-
-    def appender(key: str) -> Callable[[Story], None]:
-        client = once(proxied, protocol=3)
-
-        def append(story: Story) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for number in range(DEPTH):
-                pipeline.append(key, chr(ord("a") + (appended[key] + number) % 26))
-            assert pipeline.execute() == [appended[key] + number + 1 for number in range(DEPTH)]
-            appended[key] += DEPTH
-
-        return append
-
-    def counter() -> Callable[[Story], None]:
-        client = once(proxied)
-
-        def increase(story: Story) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for number in range(DEPTH):
-                pipeline.incr(counts[number % CLIENTS])
-            replies = pipeline.execute()
-            for place in range(CLIENTS):
-                mine = replies[place::CLIENTS]
-                assert mine == sorted(mine)
-                with lock:
-                    counted[counts[place]] += len(mine)
-
-        return increase
-
-    stories = [push for push, _ in pushers] + [appender(key) for key in texts] + [counter() for _ in counts]
-    with at_work(*stories) as told:
+    appenders = [appender(proxied, key) for key in texts]
+    counted = dict.fromkeys(counts, 0)
+    counters = [counter(proxied, counted, threading.Lock()) for _ in counts]
+    scripts = [scripter(proxied, f"{{{key}}}") for key in lists]
+    stories = [act for act, _ in [*pushers, *appenders, *scripts]]
+    with at_work(*stories, *counters) as told:
         there_and_back(proxied, slots_of([*lists, *texts, *counts]), told)
     with once(proxied) as client:
         for key, (_, pushed) in zip(lists, pushers, strict=True):
-            assert client.lrange(key, 0, -1) == [str(number) for number in range(pushed())]
-        for key, length in appended.items():
-            assert client.get(key) == "".join(chr(ord("a") + number % 26) for number in range(length))
+            assert client.lrange(key, 0, -1) == numbers(pushed())
+        for key, (_, appended) in zip(texts, appenders, strict=True):
+            assert client.get(key) == "".join(letter(number) for number in range(appended()))
+        for key, (_, called) in zip(lists, scripts, strict=True):
+            assert [client.lrange(f"{{{key}}}{name}", 0, -1) for name in "ab"] == [numbers(called())] * 2
         assert {key: int(client.get(key)) for key in counts} == counted
 
 
@@ -308,30 +337,29 @@ def test_who_needs_keys_of_both_sides_waits_and_keeps_the_order(proxied: Proxied
     at_redis(proxied)
     tag = "{" + key_in(FIRST, "both") + "}"
     one, other = tag + "one", tag + "other"
-    script = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('RPUSH', KEYS[2], ARGV[1]) return 1"
-    numbers = [str(number) for number in range(DEPTH)]
+    all_numbers = numbers(DEPTH)
     with wire_to(proxied.endpoint) as wire, wire_to(proxied.endpoint) as second, once(proxied) as client:
         client.rpush(one, "first")
         client.rpush(other, "first")
         with half_way(proxied, tag) as send:
             send(one)
             asked = told_again(proxied)
-            for number in numbers[: DEPTH // 2]:
-                wire.send(request("EVAL", script, 2, one, other, number))
+            for number in all_numbers[: DEPTH // 2]:
+                wire.send(request("EVAL", BOTH, 2, one, other, number))
             second.send(
                 request("MULTI") + request("RPUSH", one, "x") + request("RPUSH", other, "x") + request("EXEC")
             )
             eventually(lambda: told_again(proxied) > asked)
-            for number in numbers[DEPTH // 2 :]:
-                wire.send(request("EVAL", script, 2, one, other, number))
+            for number in all_numbers[DEPTH // 2 :]:
+                wire.send(request("EVAL", BOTH, 2, one, other, number))
             wire.send(request("PING"))
             send(other)
-        assert [wire.line() for _ in numbers] == [b":1"] * DEPTH
+        assert {wire.line()[:1] for _ in all_numbers} == {b":"}
         assert wire.line() == b"+PONG"
         assert [second.line() for _ in range(4)] == [b"+OK", b"+QUEUED", b"+QUEUED", b"*2"]
         for key in (one, other):
             found = client.lrange(key, 0, -1)
-            assert [value for value in found if value not in ("first", "x")] == numbers
+            assert [value for value in found if value not in ("first", "x")] == all_numbers
             assert found.count("x") == 1
     move(proxied, slots_of([tag]), 1, 0)
 
