@@ -1,9 +1,10 @@
 """Requests to data nodes: which one, over which connection, and what if it is the wrong one or gone.
 
 Three promises. A client's requests to one key are done in the order it sent them, also while slots move or a
-master changes: whatever might overtake waits until what was sent before is answered. A request that only reads is
-asked again when its node is lost; one that writes is asked again only if it was never sent. Nothing waits for
-ever.
+master changes: whatever might overtake waits until what was sent before is answered. (Not kept: a command over
+several keys that is refused for now, because its slot is open to both sides, comes after those that were already
+on their way behind it.) A request that only reads is asked again when its node is lost; one that writes is asked
+again only if it was never sent. Nothing waits for ever.
 """
 
 from __future__ import annotations
