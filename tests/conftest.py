@@ -1,6 +1,7 @@
 """Fixtures every room may use. `installation` is shared by a module, `fresh_installation` is one test's own.
 
-`--database postgresql` runs the tests that keep records on a PostgreSQL server of the run's own, and only those.
+`--hypothesis-profile search` makes up what the usual run does not, as much of it as there is time for, where a
+property test knows it. `--database postgresql` runs the tests that keep records on a PostgreSQL server of the run's own, and only those.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from installation import Installation
 from postgresql import NewDatabase, find_binaries, start_server
 
+settings.register_profile("search", max_examples=20_000, print_blob=True)
 _LOSE_NODES = {"test_cluster", "test_slot_migration", "test_switchover", "test_failover"}
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 

@@ -215,8 +215,8 @@ class RequestFramer:
         return True
 
     def _bulk_length(self, text: bytearray) -> int:
-        length = _number(text)
-        if length is None or length < 0 or length > max(self.max_bulk, STRANGER_BULK):
+        length, is_stranger = _number(text), self.max_arguments == STRANGER_ARGUMENTS
+        if length is None or length < 0 or length > (MAX_BULK if is_stranger else self.max_bulk):
             raise ProtocolError("Protocol error: invalid bulk length")
         if length > self.max_bulk:
             raise ProtocolError("Protocol error: unauthenticated bulk length")

@@ -7,15 +7,21 @@ what the proxy is documented to do otherwise stands in `documented.py`, command 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from command_scenarios import DATABASES, SCENARIOS, requests_of
 from documented import DIFFERENCES
+from proxied import VERSION
 from real_engines import ENGINES
 from twins import Command, Twins, Words, difference, names_of, shown, start_twins
 
+from cachestead.domain.instances import Mode
+from cachestead.engine.acl import refused_commands
+from cachestead.engine.catalogue import find_engines
 from cachestead.proxy.configuration import Layout
 from cachestead.proxy.vocabulary import SHIELDED
+from cachestead.settings import EngineSettings
 
 TALKS = {
     "transactions", "channels", "a listening client", "the connection", "resetting", "the server", "unknown commands",
@@ -196,3 +202,25 @@ def test_what_is_documented_to_differ(twins: Twins, case: str):
         expected = [reply for words in requests for reply in twins.plain.ask(words)]
         found = difference(requests, expected, replies)
         assert not found, found
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_what_a_version_refuses_is_unknown(tmp_path: Path, layout: Layout):
+    """In any writing and with any arguments, alone and in a transaction; what is not refused still answers."""
+    mode = Mode.PROXY if layout is Layout.CLUSTER else Mode.HA_RW_SPLIT
+    refused = refused_commands(VERSION, mode)
+    found = []
+    with start_twins(
+        tmp_path, find_engines(EngineSettings()).engine_for(VERSION), layout, refused=refused
+    ) as twins:
+        for name in sorted(refused):
+            words = tuple(name.encode().split(b"|"))
+            for asked in (words, (*words, b"{t}a", b"1"), tuple(word.upper() for word in words)):
+                (reply,) = twins.proxy.ask(asked)
+                if not reply.raw.startswith((b"-ERR unknown command '", b"-ERR unknown subcommand '")):
+                    found.append(f"{shown(asked)}: {reply}")
+            replies = twins.proxy.ask_at_once([(b"MULTI",), words, (b"EXEC",)])
+            if not replies[1].raw.startswith(b"-ERR unknown ") or not replies[2].raw.startswith(b"-EXECABORT "):
+                found.append(f"{shown(words)} in a transaction: {replies[1]}, {replies[2]}")
+        assert twins.compare((b"SET", b"a", b"1")) is None
+    assert not found, "\n".join(found)
