@@ -194,8 +194,8 @@ def pass_on(call: Call) -> bytes | None:
     if isinstance(slot, tuple):
         return not_same_slot(*slot)
     # Who watches keys decides by what it reads: that has to be the master's word.
-    watches = call.session.transaction is not None
-    router.send(call.entry, call.session.style, call.words, from_master=watches)
+    from_master = call.session.transaction is not None or call.session.keeps_to_master
+    router.send(call.entry, call.session.style, call.words, from_master=from_master)
     return None
 
 

@@ -39,12 +39,14 @@ BACKLOG_FRAMES = 64
 class ClientBatch:
     """What one read brought; its replies leave in one write."""
 
-    __slots__ = ("at", "commands", "left", "results", "session", "written")
+    __slots__ = ("at", "commands", "is_away", "left", "results", "session", "written")
 
     def __init__(self, session: Session, at: float, count: int) -> None:
         self.session, self.at, self.left = session, at, count
         self.commands: list[Command] = []
         """What was asked."""
+        self.is_away = False
+        """Whether replicas were asked."""
         self.written = 0
         """How many of the results the client has already: those before a large one, and that one."""
         self.results: list[bytes] = [b""] * count
@@ -95,6 +97,10 @@ class Session(asyncio.Protocol):
         """The request that has the connection for itself."""
         self._batches: deque[ClientBatch] = deque()
         self._under_way = 0
+        self._away = 0
+        """Batches under way that replicas were asked for."""
+        self.keeps_to_master = False
+        """Whether what is being sent on goes to the master, reads too: there is a write among it."""
         self._window = 64
         self._backlog: list[Frame] = []
         self._is_choked = self._is_paused = False
@@ -163,6 +169,7 @@ class Session(asyncio.Protocol):
             or self.task is not None
             or self._is_choked
             or self._under_way + len(frames) > self._window
+            or self._has_to_wait(frames)
         ):
             self._backlog += frames
             self._advance()
@@ -171,14 +178,19 @@ class Session(asyncio.Protocol):
 
     # Requests
 
-    def _process(self, frames: list[Frame]) -> None:  # noqa: C901 - the road of most requests, in one piece
+    def _process(self, frames: list[Frame]) -> None:  # noqa: C901, PLR0912 - the road of most requests, in one piece
         """Send each on its way, as far as they need not wait."""
         batch = ClientBatch(self, self.active, len(frames))
         self._batches.append(batch)
         self._under_way += len(frames)
         commands, lane = self.proxy.vocabulary, self.lane
         writers, owner_of, recent = lane.writers, lane.owner_of, self.router.recent
-        reader = next(lane.readers, None) if self.proxy.is_replicated else None
+        reader = None
+        if self.proxy.is_replicated:
+            self.keeps_to_master = not self._only_reads(frames)
+            reader = writers[0] if self.keeps_to_master else next(lane.readers)
+            batch.is_away = reader is not writers[0]
+            self._away += batch.is_away
         hot, ran, index = self.proxy.statistics.hot, batch.commands.append, -1
         for index, frame in enumerate(frames):
             raw, name, argc, key = frame
@@ -216,6 +228,15 @@ class Session(asyncio.Protocol):
         if not batch.left:
             self.complete()
 
+    def _only_reads(self, frames: list[Frame]) -> bool:
+        """Whether nothing but reads is asked."""
+        commands = self.proxy.vocabulary
+        return all((command := commands.get(frame[1])) is not None and command.reads for frame in frames)
+
+    def _has_to_wait(self, frames: list[Frame]) -> bool:
+        """Whether something is written while replicas are asked, which might have it before they answer."""
+        return self._away > 0 and not self._only_reads(frames)
+
     def _cut(self, batch: ClientBatch, count: int) -> None:
         """Only so many of a batch are on their way."""
         dropped = len(batch.results) - count
@@ -229,6 +250,7 @@ class Session(asyncio.Protocol):
         while batches and not batches[0].left:
             batch = batches.popleft()
             self._under_way -= len(batch.results)
+            self._away -= batch.is_away
             _account(batch)
             results = batch.results[batch.written :] if batch.written else batch.results
             if results:
@@ -259,9 +281,10 @@ class Session(asyncio.Protocol):
                 self.task = asyncio.get_running_loop().create_task(self._run(self._backlog.pop(0)))
                 break
             free = self._window - self._under_way
-            if free <= 0 and self._batches:
+            frames = self._backlog[: max(free, 1)]
+            if self._batches and (free <= 0 or self._has_to_wait(frames)):
                 break
-            frames, self._backlog = self._backlog[: max(free, 1)], self._backlog[max(free, 1) :]
+            self._backlog = self._backlog[len(frames) :]
             self._process(frames)
         if len(self._backlog) > BACKLOG_FRAMES or self._is_choked:
             self._pause()
