@@ -106,4 +106,5 @@ def wrong_arity(name: str) -> bytes:
 
 
 def _clipped(word: bytes, length: int) -> str:
-    return word[:length].decode(errors="surrogateescape")
+    # To an engine, which prints it as C does, it ends with its first zero byte.
+    return word[:length].partition(b"\0")[0].decode(errors="surrogateescape")

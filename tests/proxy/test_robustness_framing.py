@@ -54,6 +54,7 @@ REFUSED = {
     "unknown": request("NOSUCH", "a", "b\r\nc"),
     "unknown without arguments": request("NOSUCH"),
     "unknown and long": request("X" * 300, "y" * 300),
+    "unknown with zero bytes": request("NO\0SUCH", "a\0b", "c") + request("CONFIG", "NO\0SUCH"),
     "too few arguments": request("GET") + request("SET", "a") + request("MGET") + request("MSET", "a"),
     "too many arguments": request("GET", "a", "b") + request("DBSIZE", "x") + request("EXEC", "x"),
     "an odd number": request("MSET", "a", 1, "b"),
