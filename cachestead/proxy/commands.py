@@ -98,6 +98,8 @@ class Command:
 
     def keys(self, words: Sequence[bytes]) -> list[int]:
         """Positions of the keys."""
+        if self.name == "sort":
+            return _keys_of_sort(words)
         found = [place for spec in self.key_specs for place in spec.positions(words)]
         return found if len(self.key_specs) < 2 else sorted(set(found))
 
@@ -133,9 +135,7 @@ def _command(entry: Sequence[Any]) -> Command:
     name, arity, flags, first, last, step = entry[:6]
     container = name.decode().lower()
     specs = tuple(_specs(entry[8])) if len(entry) > 8 else ()
-    if container in _MISSING:
-        specs = (*specs, _MISSING[container])
-    elif not specs and first > 0:
+    if not specs and first > 0:
         specs = (KeySpec(index=first, last=last if last < 0 else last - first, step=step),)
     subcommands = [_command(nested) for nested in entry[9]] if len(entry) > 9 else []
     return Command(
@@ -147,10 +147,16 @@ def _command(entry: Sequence[Any]) -> Command:
     )
 
 
-_MISSING = {
-    "sort": KeySpec(keyword=b"STORE", search_from=2),
-}
-"""Keys that the engine's own table does not tell; those of older engines, which tell few."""
+def _keys_of_sort(words: Sequence[bytes]) -> list[int]:
+    """The key and the last STORE's, which engines do not tell in their tables: other options take words, too."""
+    place, into = 2, 0
+    while place < len(words):
+        option = words[place].upper()
+        if option == b"STORE" and place + 1 < len(words):
+            into = place + 1
+        place += {b"LIMIT": 3, b"STORE": 2, b"BY": 2, b"GET": 2}.get(option, 1)
+    found = [1, into] if into else [1]
+    return found if len(words) > 1 else []
 
 
 def _specs(specs: Sequence[Any]) -> Iterator[KeySpec]:

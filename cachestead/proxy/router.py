@@ -30,6 +30,8 @@ from cachestead.proxy.topology import NOBODY, Topology
 
 PATIENCE_SECONDS = 15.0
 """How long a request waits for a master."""
+DRAIN_SECONDS = 5.0
+"""How long who was master may take to answer what it was sent, which nobody may overtake: as long as a script."""
 LOOK_SECONDS = {Layout.CLUSTER: 5.0, Layout.REPLICATED: 0.5}
 """How often the nodes are asked who they are when nothing seems wrong."""
 AGAIN_SECONDS = 0.02
@@ -395,7 +397,7 @@ class Router:
 
     async def _drained(self) -> None:
         """What was sent to masters that are none any more is answered, or they are gone."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + DRAIN_SECONDS
         while any(backend.pending for backend in self._draining):
             if time.monotonic() > deadline:
                 for backend in self._draining:

@@ -17,7 +17,7 @@ from cachestead.engine.catalogue import Engine
 from cachestead.proxy.commands import CommandTable, parse_commands
 
 MORE = """
-    SORT a BY w* STORE b | SORT a GET # GET STORE | SORT STORE
+    SORT a BY w* STORE b | SORT a GET # GET STORE | SORT STORE | SORT a STORE b STORE c | SORT a GET STORE LIMIT 0 STORE STORE d
     GEORADIUS a 1 1 1 m STORE b | GEORADIUS a 1 1 1 m STOREDIST b | GEORADIUSBYMEMBER a m 1 m STOREDIST c
     XREAD COUNT 2 STREAMS a b 0 0 | XREAD STREAMS a 0 | XREADGROUP GROUP g c COUNT 1 STREAMS a b c > > >
     XREADGROUP GROUP STREAMS c STREAMS a > | ZUNIONSTORE a 2 b c WEIGHTS 1 2 | ZUNION 2 b c | ZINTERCARD 3 a b c LIMIT 1
