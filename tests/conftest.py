@@ -19,7 +19,14 @@ from installation import Installation
 from postgresql import NewDatabase, find_binaries, start_server
 
 settings.register_profile("search", max_examples=20_000, print_blob=True)
-_LOSE_NODES = {"test_cluster", "test_slot_migration", "test_switchover", "test_failover"}
+_LOSE_NODES = {
+    "test_changes",
+    "test_changes_replicas",
+    "test_cluster",
+    "test_failover",
+    "test_slot_migration",
+    "test_switchover",
+}
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 
 
