@@ -299,7 +299,8 @@ async def lose_and_replace(cluster: Cluster, shard: int) -> None:
     number = 10 * (shard + 1) + 1
     voters = [other.master for at, other in enumerate(cluster.shards) if at != shard]
     os.kill(cluster.pid_of(number), signal.SIGKILL)
-    await fail_over(LostMaster(address_of(lost), [Candidate(heir)], voters))
+    # Those who have just voted do not vote again for a while: who heals tries again, and so do we.
+    await eventually(lambda: fail_over(LostMaster(address_of(lost), [Candidate(heir)], voters)), 90)
     cluster.shards[shard] = Shard(heir, (lost,))
     await eventually(lambda: ended(cluster, number))
     await eventually(lambda: cluster.machine.start(number))
