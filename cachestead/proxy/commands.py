@@ -92,6 +92,11 @@ class Command:
         self.buckets = [0] * BUCKETS
         """Calls by the logarithm of their microseconds."""
 
+    @property
+    def has_one_key(self) -> bool:
+        """Whether its first argument is its key, and nothing else can be one."""
+        return self.key_specs == (KeySpec(index=1),) and self.name != "sort"
+
     def takes(self, argc: int) -> bool:
         """Whether so many arguments, the name included, can be right."""
         return argc == self.arity if self.arity >= 0 else argc >= -self.arity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from cachestead.proxy.calls import ALONE, IMMEDIATE
-from cachestead.proxy.commands import Command, CommandTable, KeySpec
+from cachestead.proxy.commands import Command, CommandTable
 from cachestead.proxy.configuration import ProxyConfiguration
 
 _PAST = "it would lead past the proxy, or take a data node out of the control plane's hands"
@@ -76,4 +76,4 @@ class Vocabulary:
         special = command.name in ALONE or command.name in IMMEDIATE
         if special or command.blocks or command.subcommands or self.refuses(command):
             return False
-        return command.key_specs == (KeySpec(index=1),)
+        return command.has_one_key
