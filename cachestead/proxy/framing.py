@@ -345,6 +345,11 @@ class ReplyFramer:
         return not left
 
 
+def split_array(reply: bytes) -> list[bytes]:
+    """The elements of an array, each as it stands."""
+    return ReplyFramer().feed(reply[reply.index(b"\r\n") + 2 :])
+
+
 _ONE_LINE = frozenset(b"+-:_#,(")
 """First bytes of what ends with its line."""
 

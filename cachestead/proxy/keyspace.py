@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from cachestead.proxy.batches import Gathering
 from cachestead.proxy.calls import Call, immediate, pass_on
 from cachestead.proxy.configuration import Layout
-from cachestead.proxy.framing import arguments, pack
+from cachestead.proxy.framing import arguments, pack, split_array
 from cachestead.proxy.replies import (
     NULL2,
     NULL3,
@@ -101,22 +101,9 @@ def _in_order(replies: list[bytes], groups: Sequence[Sequence[int]]) -> bytes:
         if len(group) == 1:
             values[group[0] - 1] = reply[4:]
         else:
-            for place, value in zip(group, _values(reply), strict=True):
+            for place, value in zip(group, split_array(reply), strict=True):
                 values[place - 1] = value
     return array(values)
-
-
-def _values(reply: bytes) -> list[bytes]:
-    """The strings or nulls of an array, each as it stands."""
-    count, body = elements(reply)
-    values, position = [], 0
-    for _ in range(count):
-        end = body.index(b"\r\n", position) + 2
-        if body[position] == 36 and body[position + 1] != 45:
-            end += int(body[position + 1 : end - 2]) + 2
-        values.append(body[position:end])
-        position = end
-    return values
 
 
 def everywhere(call: Call, merge: Merge, raw: bytes | None = None) -> bytes | None:

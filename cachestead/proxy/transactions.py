@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from cachestead.proxy.calls import ALONE, IMMEDIATE, Call, alone, immediate, not_same_slot
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Layout
-from cachestead.proxy.framing import pack
-from cachestead.proxy.replies import NULL3, NULL_ARRAY2, OK, QUEUED, array, elements, error
+from cachestead.proxy.framing import pack, split_array
+from cachestead.proxy.replies import NULL3, NULL_ARRAY2, OK, QUEUED, array, error
 from cachestead.proxy.router import AGAIN_SECONDS, PATIENCE_SECONDS, Lease, Router
 from cachestead.proxy.session import Session
 
@@ -229,11 +229,3 @@ async def _run(session: Session, slot: int, requests: list[bytes]) -> bytes:
             return moved
         router.look()
         await asyncio.sleep(AGAIN_SECONDS)
-
-
-def split_array(reply: bytes) -> list[bytes]:
-    """The elements of an array, each as it stands."""
-    from cachestead.proxy.framing import ReplyFramer  # noqa: PLC0415
-
-    _, body = elements(reply)
-    return ReplyFramer().feed(body)
