@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 from cachestead.proxy.batches import Entry, Sink, put
+from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address
 from cachestead.proxy.framing import LARGE, ReplyFramer, pack
 from cachestead.proxy.replies import text
 
 CONNECT_SECONDS = 2.0
 HIGH_WATER = 4 * 1024 * 1024
+FULL = 64
+"""So many requests are sent without waiting for more."""
 
 
 class Style(NamedTuple):
@@ -61,25 +64,46 @@ class Owner(Protocol):
 _REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN", b"-LOADING", b"-MASTERDOWN")
 
 
+class _Piece:
+    """Stands for what is sent and belongs to no request of its own."""
+
+    at, left, results = 0.0, 1, [b""]
+
+    def done(self) -> None:
+        """Nothing."""
+
+    def lost(self) -> None:
+        """Nothing."""
+
+    def sink(self, index: int) -> None:
+        """Nobody."""
+
+
+_PIECE, _NO_COMMAND = _Piece(), Command("")
+
+
 class Backend(asyncio.Protocol):
     """One connection to a data node. Made closed; connects when it is first used."""
 
     __slots__ = (
-        "_begun", "_coming", "_dirty", "_framer", "_greeting", "_loop", "_out", "_sink", "_transport",
-        "address", "is_closed", "listener", "login", "on_room", "owner", "pending", "style", "unsent",
+        "_begun", "_coming", "_framer", "_gathered", "_greeting", "_is_leaving", "_loop", "_has_pieces", "_out",
+        "_sink", "_transport", "address", "is_closed", "listener", "login", "on_room", "owner", "pending", "style",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, address: Address, style: Style, login: Login) -> None:
         self.owner, self.address, self.style, self.login = owner, address, style, login
         self.pending: deque[Entry] = deque()
-        """Requests without a reply, oldest first."""
-        self.unsent = 0
-        """How many of them, counted from the newest, were not written yet."""
+        """Requests that were sent and have no reply, oldest first."""
         self.listener: Callable[[bytes], None] | None = None
         """Who takes replies that nobody asked for (messages)."""
         self.is_closed = False
-        self._out: list[bytes] = []
-        self._dirty = self._begun = False
+        self._out: list[Entry] = []
+        """What was not sent yet."""
+        self._has_pieces = False
+        """Whether some of it are pieces that are no requests."""
+        self._gathered = 0
+        """How much of it was there a turn of the loop ago."""
+        self._is_leaving = self._begun = False
         self._greeting = 0
         self._framer = ReplyFramer()
         self._coming = 0
@@ -92,19 +116,33 @@ class Backend(asyncio.Protocol):
 
     def send(self, entry: Entry) -> None:
         """Put a request on the connection; it goes out with all others of this turn."""
-        self.pending.append(entry)
-        self._out.append(entry[3])
-        self.unsent += 1
-        if not self._dirty:
-            self._dirty = True
-            self._loop.call_soon(self._flush)
+        self._out.append(entry)
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._loop.call_soon(self._leave)
 
     def send_bytes(self, data: bytes) -> None:
-        """Put bytes on the connection that are answered to the listener, or by what `send` announced."""
-        self._out.append(data)
-        if not self._dirty:
-            self._dirty = True
-            self._loop.call_soon(self._flush)
+        """Put bytes on the connection that are answered to the listener, or to whom `announce` named."""
+        self._has_pieces = True
+        self.send((_PIECE, 0, _NO_COMMAND, data))
+
+    def announce(self, entry: Entry) -> None:
+        """Whose reply comes next, to what is sent in pieces."""
+        self.pending.append(entry)
+
+    @property
+    def oldest(self) -> Entry | None:
+        """Of all requests without a reply."""
+        return self.pending[0] if self.pending else self._out[0] if self._out else None
+
+    def _leave(self) -> None:
+        """Write what has gathered, once a turn of the loop brought nothing more: the fewer writes, the better."""
+        count = len(self._out)
+        if self._gathered < count < FULL:
+            self._gathered = count
+            self._loop.call_soon(self._leave)
+        else:
+            self._flush()
 
     def pause_writing(self) -> None:
         """The node does not take what is sent as fast as it comes."""
@@ -131,7 +169,7 @@ class Backend(asyncio.Protocol):
         self.is_closed = True
         self.pending.clear()
         self._out.clear()
-        self.unsent, self.listener = 0, None
+        self.listener = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -148,7 +186,7 @@ class Backend(asyncio.Protocol):
         return self._coming > 0
 
     def _flush(self) -> None:
-        self._dirty = False
+        self._is_leaving, self._gathered = False, 0
         if self.is_closed:
             self._give_back()
             return
@@ -157,11 +195,16 @@ class Backend(asyncio.Protocol):
             self._loop.create_task(self._connect())
         if self._transport is None or self._greeting:
             return
-        out = self._out
-        if out:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if out := self._out:
+            raw = out[0][3] if len(out) == 1 else b"".join([entry[3] for entry in out])
+            self.pending.extend(self._requests())
             out.clear()
-            self.unsent = 0
+            self._has_pieces = False
+            self._transport.write(raw)
+
+    def _requests(self) -> list[Entry]:
+        """What is to be sent and answered."""
+        return [entry for entry in self._out if entry[0] is not _PIECE] if self._has_pieces else self._out
 
     async def _connect(self) -> None:
         try:
@@ -199,25 +242,34 @@ class Backend(asyncio.Protocol):
         pending = self.pending
         # Replies come in the order of the requests: if the oldest is not slow, none is.
         is_slow = bool(pending) and (time.monotonic() - pending[0][0].at) * 1e6 > self.owner.slow_microseconds
+        is_usual = not is_slow and self.listener is None and len(replies) <= len(pending)
+        if not is_usual or self._framer.has_errors:
+            self._deal_out_slowly(replies, is_slow=is_slow)
+        else:
+            take = pending.popleft
+            for reply, (batch, index, _, _) in zip(replies, [take() for _ in replies], strict=True):
+                batch.results[index] = reply
+                batch.left = left = batch.left - 1
+                if not left:
+                    batch.done()
+        if self._framer.awaited > LARGE and pending and not self._greeting:
+            self._pass_on()
+
+    def _deal_out_slowly(self, replies: list[bytes], *, is_slow: bool) -> None:
+        """Replies that may have taken long, that nobody asked for, or that say that the request belongs elsewhere."""
+        pending = self.pending
         for reply in replies:
             if not pending or (reply[0] == 62 and self.listener):
                 if self.listener is not None:
                     self.listener(reply)
                 continue
             entry = pending.popleft()
-            batch, index, _, _ = entry
             if reply[0] == 45 and reply.startswith(_REDIRECTS):
                 self.owner.redirected(self, entry, reply)
                 continue
             if is_slow:
                 self.owner.slow(entry)
-            batch.results[index] = reply
-            batch.left -= 1
-            if not batch.left:
-                batch.done()
-
-        if self._framer.awaited > LARGE and pending and not self._greeting:
-            self._pass_on()
+            put(entry, reply)
 
     def _pass_on(self) -> None:
         """The oldest request's reply is large: its client gets it in pieces, if it is its turn."""
@@ -264,11 +316,11 @@ class Backend(asyncio.Protocol):
         self._give_back()
 
     def _give_back(self) -> None:
-        entries = list(self.pending)
+        sent, unsent = list(self.pending), list(self._requests())
         self.pending.clear()
+        self._out.clear()
         if self._coming:
             # Half of the reply is with the client already.
-            entries.pop(0)[0].lost()
-        border, self.unsent, self._coming = len(entries) - self.unsent, 0, 0
-        self._out.clear()
-        self.owner.ended(self, entries[:border], entries[border:])
+            sent.pop(0)[0].lost()
+            self._coming = 0
+        self.owner.ended(self, sent, unsent)

@@ -150,7 +150,14 @@ _ENDS_TRANSACTION = frozenset({"exec", "discard", "reset"})
 
 def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bool:
     """Answer a request or send it on its way; False if it has to wait for its turn."""
-    raw, name, _, _ = frame
+    raw, name, argc, _ = frame
+    command = session.proxy.vocabulary.get(name)
+    if raw and session.is_plain and command is not None and command.handler is not None and command.takes(argc):
+        batch.commands.append(command)
+        reply = command.handler(Call(session, batch, index, command, arguments(raw), raw))
+        if reply is not None:
+            put((batch, index, command, raw), reply)
+        return True
     if not raw:
         if run_alone(session, frame):
             return False
@@ -160,7 +167,6 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
     if session.is_closing or session.is_deaf:
         put((batch, index, _UNKNOWN, raw), b"")
         return True
-    command = session.proxy.vocabulary.get(name)
     if command is None:
         if session.transaction is not None:
             session.transaction.spoil()

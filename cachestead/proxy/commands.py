@@ -6,7 +6,7 @@ parsed reply in, a table out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class Command:
     """One command or subcommand, and how often and how long it was run here."""
 
     __slots__ = (
-        "arity", "blocks", "buckets", "calls", "fast", "flags", "key_specs", "microseconds", "name", "reads",
+        "arity", "blocks", "buckets", "calls", "fast", "flags", "handler", "key_specs", "microseconds", "name", "reads",
         "redirects", "renamed", "subcommands",
     )  # fmt: skip
 
@@ -87,6 +87,8 @@ class Command:
         """Whether clients know it under another name."""
         self.fast = False
         """Whether one key, the first argument, is all there is to know of it."""
+        self.handler: Callable[[Any], bytes | None] | None = None
+        """Who answers it at once, where nothing of the client's state matters."""
         self.calls = 0
         self.microseconds = 0
         self.buckets = [0] * BUCKETS

@@ -25,13 +25,16 @@ STRANGER_BULK, STRANGER_ARGUMENTS = 16_384, 10
 _HEADS = 4096
 """Beginnings of requests remembered, so that a usual one is recognised by one look into a dictionary."""
 _HEAD_BYTES = 80
-_LENGTHS = {b"$%d" % length: length for length in range(4096)}
+_LENGTHS = {b"\r\n$%d\r\n" % length: length for length in range(4096)}
 """Lines that say how long an argument is: sooner looked up than read, and none that an engine would refuse."""
 
 
 class ProtocolError(Exception):
     """The stream cannot be understood any further; the text is what the client is told."""
 
+
+_RESTS = {b"$%d\r\n" % length: length + 2 for length in range(4096)} | {b"+OK\r\n": 0, b"$-1\r\n": 0, b"_\r\n": 0}
+"""First lines of usual replies: how many bytes follow."""
 
 Frame = tuple[bytes, bytes, int, bytes]
 """One request: its bytes as they came (of an inline request, as they would have come otherwise), the command's
@@ -118,8 +121,7 @@ class RequestFramer:
                 data = self._pass(data)
             elif self._open:
                 data = self._go_on(data, frames)
-            if data:
-                self._split(data, frames)
+            self._split(data, frames)
         except ProtocolError as error:
             raise ProtocolError(error.args[0], frames) from None
         return frames
@@ -136,11 +138,13 @@ class RequestFramer:
                 name, argc = head
                 try:
                     start = index(b"\r\n", name_end + 3, name_end + 9) + 2
-                    end = start + lengths[data[name_end + 2 : start - 2]]
+                    end = start + lengths[data[name_end:start]]
                     first = data[start:end]
-                    for _ in range(argc - 2):
+                    if argc == 3:
                         start = index(b"\r\n", end + 3, end + 9) + 2
-                        end = start + lengths[data[end + 2 : start - 2]]
+                        end = start + lengths[data[end:start]]
+                    elif argc > 3:
+                        end = _past(data, end, argc - 2)
                 except (KeyError, ValueError):
                     # Something is missing, long or wrong: the careful way says which.
                     end = size
@@ -238,6 +242,20 @@ class RequestFramer:
         return end + 1
 
 
+def _past(data: bytes, end: int, count: int) -> int:
+    """Where so many arguments end. Raises `KeyError` and `ValueError` as looking for them does."""
+    line, length = b" ", 0
+    for _ in range(count):
+        # Those that follow each other are often of one length.
+        start = end + len(line)
+        if data[end:start] != line:
+            start = data.index(b"\r\n", end + 3, end + 9) + 2
+            line = data[end:start]
+            length = _LENGTHS[line]
+        end = start + length
+    return end
+
+
 def _frame(raw: bytes) -> Frame:
     """The frame of a whole, checked request; what it begins with is remembered."""
     name_end = raw.find(b"\r\n", (start := raw.index(b"\r\n", raw.index(b"\r\n") + 2) + 2))
@@ -278,6 +296,8 @@ class ReplyFramer:
         """Elements of it that have not come whole."""
         self.awaited = 0
         """Size of the open reply where it is a single string, else 0."""
+        self.has_errors = False
+        """Whether an error is among the replies that were given last."""
 
     def take(self) -> bytes:
         """What has come of the open reply; who takes it sees to the rest."""
@@ -288,24 +308,43 @@ class ReplyFramer:
         """The replies that are whole now."""
         replies: list[bytes] = []
         self.awaited = self.awaited if self._open else 0
+        self.has_errors = False
         if self._open:
             self._open += data
             if not self._advance(self._open):
                 return replies
             whole = memoryview(self._open)
             replies.append(bytes(whole[: self._seen]))
+            self.has_errors = whole[0] == 45
             data = bytes(whole[self._seen :])
             whole.release()
             self._open = bytearray()
         self._seen, self._left, self.awaited = 0, 1, 0
         size, position = len(data), 0
-        find, append = data.find, replies.append
+        find, append, known = data.find, replies.append, _RESTS.get
+        line, rest = b" ", 0
         while position < size:
+            # Replies that follow each other are often of one length.
+            end = position + len(line)
+            if data[position:end] == line and end + rest <= size:
+                end += rest
+                append(data[position:end])
+                position = end
+                continue
             end = find(b"\r\n", position) + 2
             if end == 1:
                 break
+            more = known(data[position:end])
+            if more is not None and end + more <= size:
+                line, rest = data[position:end], more
+                end += rest
+                append(data[position:end])
+                position = end
+                continue
             kind = data[position]
-            if kind == 36 and data[position + 1] != 45:
+            if kind == 45:
+                self.has_errors = True
+            elif kind == 36 and data[position + 1] != 45:
                 end += int(data[position + 1 : end - 2]) + 2
                 if end > size:
                     self.awaited = end - position

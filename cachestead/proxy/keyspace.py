@@ -45,10 +45,10 @@ def split(call: Call) -> bytes | None:
         return pass_on(call)
     keys = words[1::step]
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
-    if len(set(slots)) == len(slots) and command.name == "mget":
+    if command.name == "mget" and len(set(slots)) == len(slots):
         # What GET says is an element of what MGET says.
         parts = [_HEADS[len(key)] + key + b"\r\n" if len(key) < 256 else pack(b"GET", key) for key in keys]
-        merge = _merge_strings(call.protocol)
+        merge = _merge_strings2 if call.protocol == 2 else _merge_strings3
     else:
         by_slot: dict[int, list[int]] = {}
         for place, slot in enumerate(slots):
@@ -62,8 +62,8 @@ def split(call: Call) -> bytes | None:
         merge = _merge_of(command.name, groups)
     gathering = Gathering(call.entry, len(parts), merge)
     writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
-    for index, raw in enumerate(parts):
-        writers[owner_of[slots[index]]].send((gathering, index, command, raw))
+    for index, (slot, raw) in enumerate(zip(slots, parts, strict=True)):
+        writers[owner_of[slot]].send((gathering, index, command, raw))
     return None
 
 
@@ -71,19 +71,24 @@ _HEADS = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(256)]
 """What a GET begins with, by the length of its key."""
 
 
-def _merge_strings(protocol: int) -> Merge:
+def _merge_strings(replies: list[bytes], null: bytes) -> bytes:
     """What GET said of each key; a key that holds no string has no value."""
-    null = NULL3 if protocol == 3 else NULL2
-
-    def merge(replies: list[bytes]) -> bytes:
+    # Values and NULL2 begin with "$", what else there is with a byte above.
+    if max(replies)[0] > 36:
         for place, reply in enumerate(replies):
             if reply[0] == 45:
                 if not reply.startswith(b"-WRONGTYPE"):
                     return reply
                 replies[place] = null
-        return array(replies)
+    return array(replies)
 
-    return merge
+
+def _merge_strings2(replies: list[bytes]) -> bytes:
+    return _merge_strings(replies, NULL2)
+
+
+def _merge_strings3(replies: list[bytes]) -> bytes:
+    return _merge_strings(replies, NULL3)
 
 
 def _merge_of(name: str, groups: Sequence[Sequence[int]]) -> Merge:

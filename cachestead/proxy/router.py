@@ -220,7 +220,7 @@ class Router:
     def give_back(self, lease: Lease) -> None:
         """The connection has no state of its client left."""
         idle = self._leases.setdefault((lease.backend.address, lease.backend.style), [])
-        if lease.backend.is_closed or lease.backend.pending or len(idle) >= IDLE_LEASES:
+        if lease.backend.is_closed or lease.backend.oldest or len(idle) >= IDLE_LEASES:
             lease.backend.close()
         else:
             idle.append(lease)
@@ -317,7 +317,7 @@ class Router:
         style = connection.style
         hold = self._held[style, slot] = Hold([entry])
         self.lane(style).owner_of = self._owner_of(style)
-        sides = [one for (_, spoken), one in self._shared.items() if spoken == style and one.pending]
+        sides = [one for (_, spoken), one in self._shared.items() if spoken == style and one.oldest]
         task = asyncio.get_running_loop().create_task(self._let_go(hold, [connection, *sides]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -398,11 +398,10 @@ class Router:
     async def _drained(self) -> None:
         """What was sent to masters that are none any more is answered, or they are gone."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        while any(backend.pending for backend in self._draining):
+        while any(backend.oldest for backend in self._draining):
             if time.monotonic() > deadline:
-                for backend in self._draining:
-                    self.ended(backend, list(backend.pending), [])
-                    backend.close()
+                for backend in list(self._draining):
+                    backend.give_up()
                 break
             await asyncio.sleep(0.001)
         self._draining.clear()
@@ -425,12 +424,12 @@ class Router:
         staying = {shard.master for shard in self.topology.shards} | {at for at, _ in self.topology.readers}
         left = {address for address, _ in before.readers} - staying
         for (address, _), connection in self._shared.items():
-            if address in left and connection.pending:
+            if address in left and connection.oldest is not None:
                 wait = PATIENCE_SECONDS if connection.is_passing_on else ANSWER_SECONDS
-                asyncio.get_running_loop().call_later(wait, self._give_up, connection, connection.pending[0])
+                asyncio.get_running_loop().call_later(wait, self._give_up, connection, connection.oldest)
 
     def _give_up(self, connection: Backend, entry: Entry) -> None:
-        if connection.pending and connection.pending[0] is entry:
+        if connection.oldest is entry:
             connection.give_up()
 
     def _lay(self, style: Style, lane: Lane) -> None:
@@ -463,7 +462,7 @@ class Router:
         """End idle connections to nodes that serve nothing any more."""
         known = {shard.master for shard in self.topology.shards} | {reader for reader, _ in self.topology.readers}
         for key, connection in list(self._shared.items()):
-            if key[0] not in known and not connection.pending:
+            if key[0] not in known and connection.oldest is None:
                 del self._shared[key]
                 connection.close()
         for key, idle in list(self._leases.items()):
@@ -500,7 +499,7 @@ class Lease(Plain):
     async def announce(self, command: Command) -> bytes:
         """The reply to a request that is sent in pieces. Raises `LostInFlight`."""
         waiting = Waiting(time.monotonic(), 1)
-        self.backend.pending.append((waiting, 0, command, b""))
+        self.backend.announce((waiting, 0, command, b""))
         return (await waiting.future)[0]
 
     def ended(self, connection: Backend, sent: list[Entry], unsent: list[Entry]) -> None:

@@ -12,10 +12,11 @@ import asyncio
 import time
 from binascii import crc_hqx
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from cachestead.proxy.backends import Style
-from cachestead.proxy.batches import Flow, LostInFlight, Sink
+from cachestead.proxy.batches import Entry, Flow, LostInFlight, Sink
 from cachestead.proxy.calls import Call, Closing, answer, run_alone
 from cachestead.proxy.commands import Command
 from cachestead.proxy.framing import LARGE, Frame, ProtocolError, RequestFramer
@@ -32,6 +33,7 @@ OUTPUT_LIMIT = 64 * 1024 * 1024
 """Bytes of replies that wait, on top of one reply of any size, before the client is dropped."""
 MOST_UNDER_WAY = 1024
 FEWEST_UNDER_WAY = 1
+_NOTHING: dict[bytes, Command] = {}
 BACKLOG_FRAMES = 64
 """Requests that wait before no more are read."""
 
@@ -66,6 +68,15 @@ class ClientBatch:
 
 class Session(asyncio.Protocol):
     """One client."""
+
+    __slots__ = (
+        "_away", "_backlog", "_batches", "_ends", "_held_bytes", "_held_since", "_is_choked", "_is_paused",
+        "_large_command", "_under_way", "_window", "active", "began", "bytes_in", "bytes_out", "commands",
+        "framer", "held_up", "id", "is_admin", "is_authenticated", "is_closing", "is_deaf", "is_plain",
+        "keeps_to_master", "lane", "last_name", "library", "library_version", "local", "name", "no_evict",
+        "no_touch", "peer", "proxy", "router", "style", "subscriptions", "task", "transaction", "transport",
+        "user",
+    )  # fmt: skip
 
     def __init__(self, proxy: Proxy, *, is_admin: bool = False) -> None:
         self.proxy, self.router = proxy, proxy.router
@@ -169,7 +180,7 @@ class Session(asyncio.Protocol):
             or self.task is not None
             or self._is_choked
             or self._under_way + len(frames) > self._window
-            or self._has_to_wait(frames)
+            or (self._away and self._has_to_wait(frames))
         ):
             self._backlog += frames
             self._advance()
@@ -178,55 +189,58 @@ class Session(asyncio.Protocol):
 
     # Requests
 
-    def _process(self, frames: list[Frame]) -> None:  # noqa: C901, PLR0912 - the road of most requests, in one piece
+    def _process(self, frames: list[Frame]) -> None:
         """Send each on its way, as far as they need not wait."""
         batch = ClientBatch(self, self.active, len(frames))
         self._batches.append(batch)
         self._under_way += len(frames)
-        commands, lane = self.proxy.vocabulary, self.lane
-        writers, owner_of, recent = lane.writers, lane.owner_of, self.router.recent
-        reader = None
-        if self.proxy.is_replicated:
-            self.keeps_to_master = not self._only_reads(frames)
-            reader = writers[0] if self.keeps_to_master else next(lane.readers)
-            batch.is_away = reader is not writers[0]
-            self._away += batch.is_away
-        hot, ran, index = self.proxy.statistics.hot, batch.commands.append, -1
+        proxy, lane, index = self.proxy, self.lane, -1
+        writers, owner_of, ran = lane.writers, lane.owner_of, batch.commands.append
+        usual = proxy.vocabulary.usual if self.is_plain else _NOTHING
+        send = self._choose(frames, batch) if proxy.is_replicated else None
         for index, frame in enumerate(frames):
             raw, name, argc, key = frame
-            command = commands.get(name)
-            if (
-                command is not None
-                and command.fast
-                and self.is_plain
-                and (argc == command.arity or argc >= -command.arity > 0)
-            ):
+            if (command := usual.get(name)) is not None and (argc == command.arity or argc >= -command.arity > 0):
                 ran(command)
-                if reader is not None:
-                    place = hash(key)
-                    if not command.reads:
-                        recent.now.add(place)
-                    is_recent = place in recent.now or place in recent.before or recent.is_everything
-                    (writers[0] if is_recent else reader).send((batch, index, command, raw))
+                if send is not None:
+                    send(key, (batch, index, command, raw))
                 else:
                     if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
                         key = key[start:end]
                     writers[owner_of[crc_hqx(key, 0) & 16383]].send((batch, index, command, raw))
-            elif not answer(self, batch, index, frame):
+            elif answer(self, batch, index, frame):
+                usual = proxy.vocabulary.usual if self.is_plain else _NOTHING
+            else:
+                self._cut(batch, index)
+                self._backlog = [*frames[index:], *self._backlog]
                 break
         else:
             index += 1
-        if index < len(frames):
-            self._cut(batch, index)
-            self._backlog = [*frames[index:], *self._backlog]
         if index:
             self.commands += index
             self.last_name = frames[index - 1][1]
-            hot.countdown -= index
-            if hot.countdown <= 0:
-                self.proxy.sample(self, frames[:index])
+            proxy.statistics.hot.countdown -= index
+            if proxy.statistics.hot.countdown <= 0:
+                proxy.sample(self, frames[:index])
         if not batch.left:
             self.complete()
+
+    def _choose(self, frames: list[Frame], batch: ClientBatch) -> Callable[[bytes, Entry], None]:
+        """Who is asked where every node has all keys: a replica, unless something is written or just was."""
+        self.keeps_to_master = not self._only_reads(frames)
+        master, recent = self.lane.writers[0], self.router.recent
+        reader = master if self.keeps_to_master else next(self.lane.readers)
+        batch.is_away = reader is not master
+        self._away += batch.is_away
+
+        def send(key: bytes, entry: Entry) -> None:
+            place = hash(key)
+            if not entry[2].reads:
+                recent.now.add(place)
+            is_recent = place in recent.now or place in recent.before or recent.is_everything
+            (master if is_recent else reader).send(entry)
+
+        return send
 
     def _only_reads(self, frames: list[Frame]) -> bool:
         """Whether nothing but reads is asked."""
@@ -250,7 +264,8 @@ class Session(asyncio.Protocol):
         while batches and not batches[0].left:
             batch = batches.popleft()
             self._under_way -= len(batch.results)
-            self._away -= batch.is_away
+            if batch.is_away:
+                self._away -= 1
             _account(batch)
             results = batch.results[batch.written :] if batch.written else batch.results
             if results:
@@ -457,11 +472,17 @@ class Session(asyncio.Protocol):
 def _account(batch: ClientBatch) -> None:
     """How long the requests took, from when they came to when all of them were answered."""
     microseconds = int((time.monotonic() - batch.at) * 1_000_000)
-    bucket = microseconds.bit_length()
-    for command in batch.commands:
-        command.calls += 1
-        command.microseconds += microseconds
-        command.buckets[bucket] += 1
+    commands = batch.commands
+    while commands:
+        # Most often all are of one command.
+        command = commands[0]
+        count = commands.count(command)
+        command.calls += count
+        command.microseconds += microseconds * count
+        command.buckets[microseconds.bit_length()] += count
+        if count == len(commands):
+            return
+        commands = [one for one in commands if one is not command]
 
 
 def _name(transport: asyncio.Transport, side: str) -> str:

@@ -51,11 +51,15 @@ class Vocabulary:
         for command in self._table:
             name = command.name
             command.renamed = name.partition("|")[0] in renamed
-            command.fast = not command.renamed and self._is_fast(command)
+            is_simple = not command.renamed and self._is_simple(command)
+            command.handler = IMMEDIATE.get(name) if is_simple else None
+            command.fast = is_simple and command.handler is None and command.has_one_key
             if "|" not in name:
                 self._commands[renamed.get(name, name).encode()] = command
         self._commands |= {name.encode(): Command(name, arity) for name, arity in _OWN.items()}
         self.get = self._commands.get
+        self.usual = {name: command for name, command in self._commands.items() if command.fast}
+        """Those of which one key, the first argument, is all there is to know."""
 
     def find(self, words: Sequence[bytes]) -> Command | None:
         """The command of a request, or its subcommand; of an unknown subcommand the command."""
@@ -72,8 +76,6 @@ class Vocabulary:
         """All commands and subcommands of the engine."""
         return iter(self._table)
 
-    def _is_fast(self, command: Command) -> bool:
-        special = command.name in ALONE or command.name in IMMEDIATE
-        if special or command.blocks or command.subcommands or self.refuses(command):
-            return False
-        return command.has_one_key
+    def _is_simple(self, command: Command) -> bool:
+        is_alone = command.name in ALONE or command.blocks
+        return not (is_alone or command.subcommands or self.refuses(command))
