@@ -23,7 +23,7 @@ from cachestead.proxy.replies import text
 
 CONNECT_SECONDS = 2.0
 HIGH_WATER = 4 * 1024 * 1024
-FULL = 64
+FULL = 256
 """So many requests are sent without waiting for more."""
 
 
@@ -64,6 +64,41 @@ class Owner(Protocol):
 _REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN", b"-READONLY", b"-CLUSTERDOWN", b"-LOADING", b"-MASTERDOWN")
 
 
+class Departures:
+    """When requests leave on some connections: once a turn of the loop brought no more, so that writes are few."""
+
+    __slots__ = ("_connections", "_gathered", "_loop", "is_soon")
+
+    def __init__(self) -> None:
+        self._connections: list[Backend] = []
+        self._gathered = 0
+        """How many there were a turn ago."""
+        self.is_soon = False
+        self._loop = asyncio.get_running_loop()
+
+    def add(self, connection: Backend) -> None:
+        """What gathers on it leaves with the rest."""
+        self._connections = [one for one in self._connections if one.gathered or not one.is_closed]
+        self._connections.append(connection)
+
+    def soon(self) -> None:
+        """There is something."""
+        if not self.is_soon:
+            self.is_soon = True
+            self._loop.call_soon(self._leave)
+
+    def _leave(self) -> None:
+        gathered = sum([one.gathered for one in self._connections])
+        if self._gathered < gathered < FULL:
+            self._gathered = gathered
+            self._loop.call_soon(self._leave)
+            return
+        self._gathered, self.is_soon = 0, False
+        for connection in self._connections:
+            if connection.gathered:
+                connection.flush()
+
+
 class _Piece:
     """Stands for what is sent and belongs to no request of its own."""
 
@@ -86,11 +121,14 @@ class Backend(asyncio.Protocol):
     """One connection to a data node. Made closed; connects when it is first used."""
 
     __slots__ = (
-        "_begun", "_coming", "_framer", "_gathered", "_greeting", "_is_leaving", "_loop", "_has_pieces", "_out",
-        "_sink", "_transport", "address", "is_closed", "listener", "login", "on_room", "owner", "pending", "style",
+        "_begun", "_coming", "_departures", "_framer", "_greeting", "_has_pieces", "_is_leaving", "_loop", "_out",
+        "_sink", "_transport", "address", "is_closed", "listener", "login", "on_room", "owner", "pending", "put",
+        "style",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, address: Address, style: Style, login: Login) -> None:
+    def __init__(
+        self, owner: Owner, address: Address, style: Style, login: Login, departures: Departures | None = None
+    ) -> None:
         self.owner, self.address, self.style, self.login = owner, address, style, login
         self.pending: deque[Entry] = deque()
         """Requests that were sent and have no reply, oldest first."""
@@ -99,10 +137,11 @@ class Backend(asyncio.Protocol):
         self.is_closed = False
         self._out: list[Entry] = []
         """What was not sent yet."""
+        self.put = self._out.append
+        """Put a request on the connection; whoever does sees to its departure."""
+        self._departures = departures
         self._has_pieces = False
         """Whether some of it are pieces that are no requests."""
-        self._gathered = 0
-        """How much of it was there a turn of the loop ago."""
         self._is_leaving = self._begun = False
         self._greeting = 0
         self._framer = ReplyFramer()
@@ -116,10 +155,12 @@ class Backend(asyncio.Protocol):
 
     def send(self, entry: Entry) -> None:
         """Put a request on the connection; it goes out with all others of this turn."""
-        self._out.append(entry)
-        if not self._is_leaving:
+        self.put(entry)
+        if self._departures is not None:
+            self._departures.soon()
+        elif not self._is_leaving:
             self._is_leaving = True
-            self._loop.call_soon(self._leave)
+            self._loop.call_soon(self.flush)
 
     def send_bytes(self, data: bytes) -> None:
         """Put bytes on the connection that are answered to the listener, or to whom `announce` named."""
@@ -135,14 +176,10 @@ class Backend(asyncio.Protocol):
         """Of all requests without a reply."""
         return self.pending[0] if self.pending else self._out[0] if self._out else None
 
-    def _leave(self) -> None:
-        """Write what has gathered, once a turn of the loop brought nothing more: the fewer writes, the better."""
-        count = len(self._out)
-        if self._gathered < count < FULL:
-            self._gathered = count
-            self._loop.call_soon(self._leave)
-        else:
-            self._flush()
+    @property
+    def gathered(self) -> int:
+        """Requests that were not sent yet."""
+        return len(self._out)
 
     def pause_writing(self) -> None:
         """The node does not take what is sent as fast as it comes."""
@@ -185,8 +222,9 @@ class Backend(asyncio.Protocol):
         """Whether a reply is on its way in pieces."""
         return self._coming > 0
 
-    def _flush(self) -> None:
-        self._is_leaving, self._gathered = False, 0
+    def flush(self) -> None:
+        """Send what has gathered, as soon as the node has let us in."""
+        self._is_leaving = False
         if self.is_closed:
             self._give_back()
             return
@@ -244,7 +282,7 @@ class Backend(asyncio.Protocol):
         is_slow = bool(pending) and (time.monotonic() - pending[0][0].at) * 1e6 > self.owner.slow_microseconds
         is_usual = not is_slow and self.listener is None and len(replies) <= len(pending)
         if not is_usual or self._framer.has_errors:
-            self._deal_out_slowly(replies, is_slow=is_slow)
+            self._dealout_slowly(replies, is_slow=is_slow)
         else:
             take = pending.popleft
             for reply, (batch, index, _, _) in zip(replies, [take() for _ in replies], strict=True):
@@ -255,7 +293,7 @@ class Backend(asyncio.Protocol):
         if self._framer.awaited > LARGE and pending and not self._greeting:
             self._pass_on()
 
-    def _deal_out_slowly(self, replies: list[bytes], *, is_slow: bool) -> None:
+    def _dealout_slowly(self, replies: list[bytes], *, is_slow: bool) -> None:
         """Replies that may have taken long, that nobody asked for, or that say that the request belongs elsewhere."""
         pending = self.pending
         for reply in replies:
@@ -301,7 +339,7 @@ class Backend(asyncio.Protocol):
                     self._transport.abort()
                 return []
         if not self._greeting:
-            self._flush()
+            self.flush()
         return replies
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature

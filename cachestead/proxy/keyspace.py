@@ -63,7 +63,8 @@ def split(call: Call) -> bytes | None:
     gathering = Gathering(call.entry, len(parts), merge)
     writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
     for index, (slot, raw) in enumerate(zip(slots, parts, strict=True)):
-        writers[owner_of[slot]].send((gathering, index, command, raw))
+        writers[owner_of[slot]].put((gathering, index, command, raw))
+    router.departures.soon()
     return None
 
 

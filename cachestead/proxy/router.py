@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from cachestead.proxy.backends import Backend, Login, Style
+from cachestead.proxy.backends import Backend, Departures, Login, Style
 from cachestead.proxy.batches import Entry, LostInFlight, Waiting, put
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
@@ -67,10 +67,11 @@ class Hold:
 class Parking:
     """Stands where a connection should be: what is sent here waits."""
 
-    __slots__ = ("router", "shard", "style")
+    __slots__ = ("put", "router", "shard", "style")
 
     def __init__(self, router: Router, style: Style, shard: int) -> None:
         self.router, self.style, self.shard = router, style, shard
+        self.put = self.send
 
     def send(self, entry: Entry) -> None:
         """Wait until the shard has a master."""
@@ -92,6 +93,7 @@ class Router:
         """Who keeps the slow log."""
         self.is_ready = asyncio.Event()
         self.recent = RecentKeys()
+        self.departures = Departures()
         self._lanes: dict[Style, Lane] = {}
         self._shared: dict[tuple[Address, Style], Backend] = {}
         self._leases: dict[tuple[Address, Style], list[Lease]] = {}
@@ -455,7 +457,10 @@ class Router:
     def _connection(self, address: Address, style: Style) -> Backend:
         connection = self._shared.get((address, style))
         if connection is None or connection.is_closed:
-            connection = self._shared[address, style] = Backend(self, address, style, self.login)
+            connection = self._shared[address, style] = Backend(
+                self, address, style, self.login, self.departures
+            )
+            self.departures.add(connection)
         return connection
 
     def _forget_strangers(self) -> None:

@@ -207,7 +207,7 @@ class Session(asyncio.Protocol):
                 else:
                     if b"{" in key and (end := key.find(b"}", (start := key.index(b"{") + 1))) > start:
                         key = key[start:end]
-                    writers[owner_of[crc_hqx(key, 0) & 16383]].send((batch, index, command, raw))
+                    writers[owner_of[crc_hqx(key, 0) & 16383]].put((batch, index, command, raw))
             elif answer(self, batch, index, frame):
                 usual = proxy.vocabulary.usual if self.is_plain else _NOTHING
             else:
@@ -216,6 +216,8 @@ class Session(asyncio.Protocol):
                 break
         else:
             index += 1
+        if not self.router.departures.is_soon:
+            self.router.departures.soon()
         if index:
             self.commands += index
             self.last_name = frames[index - 1][1]
@@ -238,7 +240,7 @@ class Session(asyncio.Protocol):
             if not entry[2].reads:
                 recent.now.add(place)
             is_recent = place in recent.now or place in recent.before or recent.is_everything
-            (master if is_recent else reader).send(entry)
+            (master if is_recent else reader).put(entry)
 
         return send
 
