@@ -22,6 +22,8 @@ LARGE = 1024 * 1024
 """An argument or a string reply beyond this is passed on in pieces where that is possible."""
 STRANGER_BULK, STRANGER_ARGUMENTS = 16_384, 10
 """What a client may send before it has logged in."""
+FEW, MANY = 4, 64
+"""So many replies are looked at together, because they are often of one length."""
 _HEADS = 4096
 """Beginnings of requests remembered, so that a usual one is recognised by one look into a dictionary."""
 _HEAD_BYTES = 80
@@ -256,6 +258,13 @@ def _past(data: bytes, end: int, count: int) -> int:
     return end
 
 
+def _alike(data: bytes, start: int, line: bytes, length: int, count: int) -> list[bytes]:
+    """What follows each `line`, if so many are there with as many bytes after each; nothing if not."""
+    parts = data[start : start + count * (len(line) + length)].split(line)
+    del parts[0]
+    return parts if len(parts) == count and set(map(len, parts)) == {length} else []
+
+
 def _frame(raw: bytes) -> Frame:
     """The frame of a whole, checked request; what it begins with is remembered."""
     name_end = raw.find(b"\r\n", (start := raw.index(b"\r\n", raw.index(b"\r\n") + 2) + 2))
@@ -322,24 +331,24 @@ class ReplyFramer:
         self._seen, self._left, self.awaited = 0, 1, 0
         size, position = len(data), 0
         find, append, known = data.find, replies.append, _RESTS.get
-        line, rest = b" ", 0
+        may_be_alike = True
         while position < size:
-            # Replies that follow each other are often of one length.
-            end = position + len(line)
-            if data[position:end] == line and end + rest <= size:
-                end += rest
-                append(data[position:end])
-                position = end
-                continue
             end = find(b"\r\n", position) + 2
             if end == 1:
                 break
-            more = known(data[position:end])
-            if more is not None and end + more <= size:
-                line, rest = data[position:end], more
-                end += rest
-                append(data[position:end])
-                position = end
+            line = data[position:end]
+            rest = known(line)
+            if rest is not None and end + rest <= size:
+                # Replies that follow each other are often of one length.
+                count = min((size - position) // (end - position + rest), MANY)
+                if may_be_alike and count >= FEW:
+                    if parts := _alike(data, position, line, rest, count):
+                        replies += [line + part for part in parts]
+                        position += count * (end - position + rest)
+                        continue
+                    may_be_alike = False
+                append(data[position : end + rest])
+                position = end + rest
                 continue
             kind = data[position]
             if kind == 45:

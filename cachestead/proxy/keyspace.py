@@ -47,7 +47,7 @@ def split(call: Call) -> bytes | None:
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
     if command.name == "mget" and len(set(slots)) == len(slots):
         # What GET says is an element of what MGET says.
-        parts = [_HEADS[len(key)] + key + b"\r\n" if len(key) < 256 else pack(b"GET", key) for key in keys]
+        parts = _gets(keys)
         merge = _merge_strings2 if call.protocol == 2 else _merge_strings3
     else:
         by_slot: dict[int, list[int]] = {}
@@ -66,6 +66,14 @@ def split(call: Call) -> bytes | None:
         writers[owner_of[slot]].put((gathering, index, command, raw))
     router.departures.soon()
     return None
+
+
+def _gets(keys: Sequence[bytes]) -> list[bytes]:
+    """A GET of each key."""
+    try:
+        return [_HEADS[len(key)] + key + b"\r\n" for key in keys]
+    except IndexError:
+        return [pack(b"GET", key) for key in keys]
 
 
 _HEADS = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(256)]
