@@ -282,7 +282,7 @@ class Backend(asyncio.Protocol):
         is_slow = bool(pending) and (time.monotonic() - pending[0][0].at) * 1e6 > self.owner.slow_microseconds
         is_usual = not is_slow and self.listener is None and len(replies) <= len(pending)
         if not is_usual or self._framer.has_errors:
-            self._dealout_slowly(replies, is_slow=is_slow)
+            self._deal_out_slowly(replies, is_slow=is_slow)
         else:
             take = pending.popleft
             for reply, (batch, index, _, _) in zip(replies, [take() for _ in replies], strict=True):
@@ -293,8 +293,8 @@ class Backend(asyncio.Protocol):
         if self._framer.awaited > LARGE and pending and not self._greeting:
             self._pass_on()
 
-    def _dealout_slowly(self, replies: list[bytes], *, is_slow: bool) -> None:
-        """Replies that may have taken long, that nobody asked for, or that say that the request belongs elsewhere."""
+    def _deal_out_slowly(self, replies: list[bytes], *, is_slow: bool) -> None:
+        """Replies that may have taken long, or that nobody asked for, or that say that it was the wrong node."""
         pending = self.pending
         for reply in replies:
             if not pending or (reply[0] == 62 and self.listener):

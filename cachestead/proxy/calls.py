@@ -152,34 +152,29 @@ def answer(session: Session, batch: ClientBatch, index: int, frame: Frame) -> bo
     """Answer a request or send it on its way; False if it has to wait for its turn."""
     raw, name, argc, _ = frame
     command = session.proxy.vocabulary.get(name)
+    reply: bytes | None
     if raw and session.is_plain and command is not None and command.handler is not None and command.takes(argc):
+        # Nothing of the client's state matters.
         batch.commands.append(command)
         reply = command.handler(Call(session, batch, index, command, arguments(raw), raw))
-        if reply is not None:
-            put((batch, index, command, raw), reply)
-        return True
-    if not raw:
-        if run_alone(session, frame):
-            return False
+    elif session.is_closing or session.is_deaf:
+        reply = b""
+    elif run_alone(session, frame):
+        return False
+    elif not raw:
         session.end_after()
-        put((batch, index, _UNKNOWN, raw), error(f"ERR {name.decode()}"))
-        return True
-    if session.is_closing or session.is_deaf:
-        put((batch, index, _UNKNOWN, raw), b"")
-        return True
-    if command is None:
+        reply = error(f"ERR {name.decode()}")
+    elif command is None:
         if session.transaction is not None:
             session.transaction.spoil()
-        put((batch, index, _UNKNOWN, raw), unknown_command(arguments(raw)))
-        return True
-    if run_alone(session, frame):
-        return False
-    call = Call.of(session, frame, batch, index)
-    batch.commands.append(call.command)
-    refusal = refuse(call)
-    reply = _answered(call) if refusal is None else _refused(call, refusal)
+        reply = unknown_command(arguments(raw))
+    else:
+        call = Call.of(session, frame, batch, index)
+        batch.commands.append(call.command)
+        refusal = refuse(call)
+        reply = _answered(call) if refusal is None else _refused(call, refusal)
     if reply is not None:
-        put(call.entry, reply)
+        put((batch, index, command or _UNKNOWN, raw), reply)
     return True
 
 

@@ -64,8 +64,8 @@ class Command:
     """One command or subcommand, and how often and how long it was run here."""
 
     __slots__ = (
-        "arity", "blocks", "buckets", "calls", "fast", "flags", "handler", "key_specs", "microseconds", "name", "reads",
-        "redirects", "renamed", "subcommands",
+        "arity", "blocks", "buckets", "calls", "fast", "flags", "handler", "key_specs", "microseconds", "name",
+        "reads", "redirects", "renamed", "subcommands",
     )  # fmt: skip
 
     def __init__(

@@ -316,60 +316,71 @@ class ReplyFramer:
     def feed(self, data: bytes) -> list[bytes]:
         """The replies that are whole now."""
         replies: list[bytes] = []
-        self.awaited = self.awaited if self._open else 0
         self.has_errors = False
         if self._open:
             self._open += data
             if not self._advance(self._open):
                 return replies
-            whole = memoryview(self._open)
-            replies.append(bytes(whole[: self._seen]))
-            self.has_errors = whole[0] == 45
-            data = bytes(whole[self._seen :])
-            whole.release()
-            self._open = bytearray()
+            data = self._close(replies)
         self._seen, self._left, self.awaited = 0, 1, 0
-        size, position = len(data), 0
+        position = self._split(data, replies)
+        if position < len(data):
+            self._open = bytearray(data[position:])
+            # What an aggregate was seen of stays seen; the rest is looked at when more has come.
+            self._seen, self._left = (self._seen - position, self._left) if self._seen > position else (0, 1)
+        return replies
+
+    def _close(self, replies: list[bytes]) -> bytes:
+        """The open reply is whole; what follows it is returned."""
+        with memoryview(self._open) as whole:
+            replies.append(bytes(whole[: self._seen]))
+            rest = bytes(whole[self._seen :])
+        self.has_errors = replies[0][0] == 45
+        self._open = bytearray()
+        return rest
+
+    def _split(self, data: bytes, replies: list[bytes]) -> int:
+        """Every whole reply of `data`; where the rest begins."""
+        size, position, may_be_alike = len(data), 0, True
         find, append, known = data.find, replies.append, _RESTS.get
-        may_be_alike = True
         while position < size:
             end = find(b"\r\n", position) + 2
             if end == 1:
                 break
             line = data[position:end]
             rest = known(line)
-            if rest is not None and end + rest <= size:
-                # Replies that follow each other are often of one length.
-                count = min((size - position) // (end - position + rest), MANY)
-                if may_be_alike and count >= FEW:
-                    if parts := _alike(data, position, line, rest, count):
-                        replies += [line + part for part in parts]
-                        position += count * (end - position + rest)
-                        continue
-                    may_be_alike = False
-                append(data[position : end + rest])
-                position = end + rest
+            if rest is None or end + rest > size:
+                if not self._see_one(data, position, end):
+                    break
+                append(data[position : self._seen])
+                position = self._seen
                 continue
-            kind = data[position]
-            if kind == 45:
-                self.has_errors = True
-            elif kind == 36 and data[position + 1] != 45:
-                end += int(data[position + 1 : end - 2]) + 2
-                if end > size:
-                    self.awaited = end - position
-                    break
-            elif kind not in _ONE_LINE and kind != 36:
-                self._seen, self._left = position, 1
-                if not self._advance(data):
-                    break
-                end = self._seen
+            end += rest
+            if may_be_alike and (count := min((size - position) // (end - position), MANY)) >= FEW:
+                if parts := _alike(data, position, line, rest, count):
+                    replies += [line + part for part in parts]
+                    position += count * (end - position)
+                    continue
+                may_be_alike = False
             append(data[position:end])
             position = end
-        if position < size:
-            self._open = bytearray(data[position:])
-            # What an aggregate was seen of stays seen; the rest is looked at when more has come.
-            self._seen, self._left = (self._seen - position, self._left) if self._seen > position else (0, 1)
-        return replies
+        return position
+
+    def _see_one(self, data: bytes, position: int, end: int) -> bool:
+        """Whether a reply is whole whose first line ends there."""
+        kind = data[position]
+        if kind == 36 and data[position + 1] != 45:
+            self._seen = end + int(data[position + 1 : end - 2]) + 2
+            if self._seen > len(data):
+                self.awaited, self._seen = self._seen - position, 0
+                return False
+            return True
+        if kind in _ONE_LINE or kind == 36:
+            self.has_errors |= kind == 45
+            self._seen = end
+            return True
+        self._seen, self._left = position, 1
+        return self._advance(data)
 
     def _advance(self, data: bytes | bytearray) -> bool:
         """Look at what has come of a reply; whether it is whole."""

@@ -44,6 +44,7 @@ def split(call: Call) -> bytes | None:
     if router.configuration.layout is Layout.REPLICATED or len(words) == 1 + step:
         return pass_on(call)
     keys = words[1::step]
+    merge: Merge
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
     if command.name == "mget" and len(set(slots)) == len(slots):
         # What GET says is an element of what MGET says.

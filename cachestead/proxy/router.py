@@ -216,8 +216,14 @@ class Router:
         while idle:
             lease = idle.pop()
             if not lease.backend.is_closed:
-                return lease
-        return Lease(self, address, style)
+                break
+        else:
+            lease = Lease(self, address, style)
+        if not idle:
+            # Whoever needs the next finds it connected: what a client sends elsewhere meanwhile must not overtake.
+            idle.append(Lease(self, address, style))
+            idle[0].backend.flush()
+        return lease
 
     def give_back(self, lease: Lease) -> None:
         """The connection has no state of its client left."""
@@ -457,9 +463,7 @@ class Router:
     def _connection(self, address: Address, style: Style) -> Backend:
         connection = self._shared.get((address, style))
         if connection is None or connection.is_closed:
-            connection = self._shared[address, style] = Backend(
-                self, address, style, self.login, self.departures
-            )
+            connection = self._shared[address, style] = Backend(self, address, style, self.login, self.departures)
             self.departures.add(connection)
         return connection
 
