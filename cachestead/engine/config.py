@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from cachestead.domain.instances import Mode
 from cachestead.engine.acl import ADMIN, REPLICA, NodeUsers, password_rule, user_lines
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine
@@ -197,6 +198,9 @@ def _replication(conf: RedisConf) -> Lines:
         yield f"{word}of", f"{conf.replica_of.address} {conf.replica_of.port}"
     if conf.priority != RedisConf.priority:
         yield f"{word}-priority", str(conf.priority)
+    if conf.users.mode is Mode.HA_RW_SPLIT:
+        # One that has no data yet must not say that there is none: proxies then ask elsewhere.
+        yield f"{word}-serve-stale-data", "no"
     if conf.engine.compatible_version >= (7, 0, 0):
         # A stop waits this long for replicas to catch up, and less than the runtime waits before it kills.
         yield "shutdown-timeout", "5"

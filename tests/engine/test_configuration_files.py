@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from real_engines import ADMIN_SECRET, REPLICA_SECRET, SENTINEL_SECRET, Machine
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, MasterDownError, ResponseError
 
 from cachestead.domain.instances import Mode
 from cachestead.engine.acl import NodeUsers
@@ -137,6 +137,13 @@ async def test_parameters_change_on_a_running_node(machine: Machine):
     said = await admin.config_get("*")
     assert (said["timeout"], said["active-expire-effort"]) == ("60", "5")
     assert "1000000 100 60" in said["client-output-buffer-limit"]
+
+
+async def test_a_replica_of_proxies_says_rather_nothing_than_what_it_has_not(machine: Machine):
+    machine.users = replace(machine.users, mode=Mode.HA_RW_SPLIT)
+    replica = await machine.start(2, replica_of=machine.node(1))
+    with pytest.raises(MasterDownError):
+        await replica.get("key")
 
 
 async def test_engine_takes_the_sentinel_file(machine: Machine):

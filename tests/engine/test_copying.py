@@ -191,7 +191,7 @@ async def test_a_key_that_does_not_pass_is_named_and_the_source_is_as_it_was(mac
 async def test_what_the_target_gave_up_is_not_called_copied(machine: Machine):
     """An engine that evicts takes what it has no room for, and loses something else for it."""
     source, target = await plain(machine, 1), await plain(machine, 2)
-    await many(source, 30_000, ex=1000)
+    await many(source, 60_000, ex=1000)
     await target.config_set("maxmemory", 4_000_000)
     with pytest.raises(CopyFailed):
         await copy_data([source], [target])
