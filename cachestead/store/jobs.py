@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,11 @@ async def add_job(tx: Tx, job: Job) -> None:
 async def save_job(tx: Tx, job: Job) -> None:
     """The job's fields as they are now."""
     await tx.execute(update(jobs).where(jobs.c.id == job.id).values(**_row(job)))
+
+
+async def save_details(tx: Tx, job_id: str, details: dict[str, Any]) -> None:
+    """What the task list says of the job; steps find out some of it."""
+    await tx.execute(update(jobs).where(jobs.c.id == job_id).values(details=details))
 
 
 async def find_job(tx: Tx, project_id: str, job_id: str) -> Job | None:
@@ -75,6 +81,14 @@ async def has_waiting(tx: Tx, instance_id: str) -> bool:
         jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.due_at.is_not(None)
     )
     return (await tx.execute(query)).first() is not None
+
+
+async def list_unfinished_of(tx: Tx, instance_id: str, kinds: Collection[str]) -> list[Job]:
+    """The instance's jobs of these kinds that have not ended."""
+    query = select(jobs).where(
+        jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.kind.in_(kinds)
+    )
+    return [_job(row) for row in (await tx.execute(query)).mappings()]
 
 
 async def list_tasks(

@@ -8,7 +8,10 @@ from pydantic import BaseModel
 
 from cachestead.api.bodies import RequestBody
 from cachestead.api.formats import epoch_text, iso_time
-from cachestead.domain.jobs import Job
+from cachestead.domain.jobs import Job, JobStatus
+
+JOB_FAILED = "DCS.4842"
+"""The documented code for a job that failed; the job itself says why."""
 
 
 class JobOut(BaseModel):
@@ -105,6 +108,7 @@ class TaskOut(BaseModel):
             status=job.task_status,
             created_at=iso_time(job.created_at),
             updated_at=iso_time(job.updated_at),
+            error_code=JOB_FAILED if job.status is JobStatus.FAIL else None,
             enable_show=bool(job.details),
             job_id=job.id,
         )
