@@ -346,7 +346,7 @@ ASK: dict[str, Ask] = {
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
     "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
     "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
-    "scan-clients": lambda world, one: _scan(world, one),
+    "scan-clients": _scan,
     "hang-up-kill-all-clients": lambda world, one: sessions.end_all_sessions(
         world.service, world.caller, one, None, everywhere=True
     ),

@@ -92,6 +92,7 @@ def read_session_filter(addr: str | None, sort: str | None, order: str | None) -
     direction = (order or "asc").lower()
     if direction not in ("asc", "desc"):
         raise errors.InvalidParameter("order: asc or desc", name="order")
-    # All clients are on the same network, so that sorting by it leaves the order as it is.
-    by = sort if sort in SORTABLE else None
-    return SessionFilter(addr or None, by, descending=direction == "desc")
+    if sort == "network":
+        # All clients are on the same one.
+        return SessionFilter(addr or None)
+    return SessionFilter(addr or None, sort or None, descending=direction == "desc")
