@@ -19,7 +19,7 @@ _UNFINISHED = (JobStatus.INIT, JobStatus.RUNNING)
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which background tasks: of one instance or the whole project, begun within a span."""
+    """Which background tasks: of one instance or the whole project, begun within a span of whole seconds."""
 
     instance_id: str | None = None
     begun_from: datetime | None = None
@@ -101,7 +101,7 @@ async def list_tasks(
     if wanted.begun_from is not None:
         conditions.append(jobs.c.created_at >= to_ms(wanted.begun_from))
     if wanted.begun_until is not None:
-        conditions.append(jobs.c.created_at <= to_ms(wanted.begun_until))
+        conditions.append(jobs.c.created_at < to_ms(wanted.begun_until) + 1000)
     count = await tx.scalar(select(func.count()).select_from(jobs).where(*conditions)) or 0
     page = (
         select(jobs).where(*conditions).order_by(jobs.c.created_at.desc(), jobs.c.id).offset(offset).limit(limit)

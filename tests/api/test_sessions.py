@@ -474,6 +474,11 @@ def test_a_node_that_does_not_answer_keeps_its_last_list(instance: Instance, api
         assert "save_sessions" in wait_for_job(api, job, "FAIL")["fail_reason"]
         assert [one.name for one in instance.list(instance.node)] == ["before"]
         check_refused(asks(instance, api)["kill"](), "DCS.4104")
+        failed = asks(instance, api)["kill-all"]().json()["job_id"]
+        reason = wait_for_job(api, failed, "FAIL")["fail_reason"]
+    task = api.get(f"{instance.path}/tasks", params={"limit": 1}).json()["tasks"][0]
+    assert (task["id"], task["status"], task["error_code"]) == (failed, "FAIL", "DCS.4842")
+    assert instance.nodes()[0].node_ip in reason
 
 
 def test_a_list_is_taken_although_the_service_is_killed_meanwhile(
