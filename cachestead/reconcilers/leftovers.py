@@ -18,6 +18,7 @@ from cachestead.store import proxies as proxy_store
 from cachestead.store import sessions as session_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.machinery import Machinery
+from cachestead.workflows.scan_clients import SCAN_CLIENTS
 
 log = structlog.get_logger()
 
@@ -50,6 +51,8 @@ class Leftovers:
         now = self._machinery.now()
         async with self._machinery.database.writing() as tx:
             await job_store.remove_ended_before(tx, now - self._keep.jobs)
+            # Somebody may take lists all the time: the jobs that did go with them.
+            await job_store.remove_ended_before(tx, now - self._keep.session_lists, kind=SCAN_CLIENTS.name)
             await session_store.remove_lists_before(tx, now - self._keep.session_lists)
 
     async def _remove_orphans(self) -> None:

@@ -123,10 +123,12 @@ async def hide_task(tx: Tx, task_id: str) -> None:
     await tx.execute(update(jobs).where(jobs.c.id == task_id).values(hidden=True))
 
 
-async def remove_ended_before(tx: Tx, moment: datetime) -> int:
-    """Drop finished jobs that ended before a moment; returns how many."""
-    done = await tx.execute(delete(jobs).where(jobs.c.ended_at < to_ms(moment), jobs.c.status.not_in(_UNFINISHED)))
-    return done.rowcount
+async def remove_ended_before(tx: Tx, moment: datetime, kind: str | None = None) -> int:
+    """Drop finished jobs, or those of a kind, that ended before a moment; returns how many."""
+    over = [jobs.c.ended_at < to_ms(moment), jobs.c.status.not_in(_UNFINISHED)]
+    if kind is not None:
+        over.append(jobs.c.kind == kind)
+    return (await tx.execute(delete(jobs).where(*over))).rowcount
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 import redis
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdcs import v2 as sdk
-from installation import CLUSTER, HA, PROXY, SINGLE, SPLIT, Installation, client_of, eventually
+from installation import CLUSTER, HA, PASSWORD, PROXY, SINGLE, SPLIT, Installation, client_of, eventually
 from postgresql import NewDatabase
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -267,6 +269,43 @@ def links_of(instance: Instance) -> set[tuple[str, str]]:
         }
     assert found or instance.facts["cache_mode"] == "single"
     return found
+
+
+BUSY = {
+    "listening": (b"SUBSCRIBE first second\r\n", {"sub": 2, "cmd": "subscribe"}),
+    "matching": (b"PSUBSCRIBE a*\r\n", {"psub": 1, "cmd": "psubscribe"}),
+    "in a transaction": (b"MULTI\r\nSET {a}1 1\r\nSET {a}2 2\r\n", {"multi": 2, "flags": "x"}),
+    "waiting": (b"BLPOP nothing 60\r\n", {"cmd": "blpop", "flags": "b"}),
+    "having done nothing": (b"", {"sub": 0, "multi": -1}),
+}
+
+
+@pytest.mark.parametrize("instance", ["single", "ha", "proxy", "split"], indirect=True)
+def test_busy_clients_are_listed_as_such_and_ended(instance: Instance) -> None:
+    with ExitStack() as stack:
+        sockets = {}
+        for what, (words, _) in BUSY.items():
+            address = (instance.facts["ip"], instance.facts["port"])
+            sockets[what] = stack.enter_context(socket.create_connection(address, timeout=10))
+            sockets[what].sendall(f"AUTH {PASSWORD}\r\n".encode())
+            assert sockets[what].recv(100) == b"+OK\r\n"
+            sockets[what].sendall(words)
+
+        def listed() -> dict[str, tuple[str, sdk.ClientInfo]] | None:
+            by_address = {
+                one.addr: (node.node_id, one)
+                for node in instance.nodes()
+                for one in fresh_list(instance, node.node_id)
+            }
+            found = {what: by_address["{}:{}".format(*one.getsockname())] for what, one in sockets.items()}
+            facts = [(found[what][1], name, value) for what in BUSY for name, value in BUSY[what][1].items()]
+            return found if all(getattr(one, name) == value for one, name, value in facts) else None
+
+        for what, (node, one) in eventually(listed).items():
+            instance.kill(node, one.peer)
+            with contextlib.suppress(ConnectionResetError):
+                while sockets[what].recv(4096):
+                    pass  # what was said before
 
 
 @pytest.mark.parametrize("instance", ["ha", "split"], indirect=True)

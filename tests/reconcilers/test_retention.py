@@ -23,6 +23,7 @@ from cachestead.settings import load_settings
 from cachestead.store import instances, jobs, sessions
 from cachestead.store.jobs import TaskFilter
 from cachestead.store.sessions import SessionList
+from cachestead.workflows.scan_clients import SCAN_CLIENTS
 
 NOW = datetime(2025, 5, 1, 12, tzinfo=UTC)
 PROJECT, ONE = "p" * 32, "1b671a64-40d5-491e-99b0-da01ff1f3341"
@@ -66,9 +67,11 @@ def leftovers_at(application: Application, moment: datetime) -> Leftovers:
     return Leftovers(machinery, lambda: None, application.sentinels.ids, keep)
 
 
-async def add_job(application: Application, name: str, status: JobStatus, ended: datetime | None) -> None:
+async def add_job(
+    application: Application, name: str, status: JobStatus, ended: datetime | None, kind: str = "no-such-workflow"
+) -> None:
     job = Job(
-        id=name.ljust(32, "0"), project_id=PROJECT, instance_id=ONE, kind="no-such-workflow", type="t", status=status,
+        id=name.ljust(32, "0"), project_id=PROJECT, instance_id=ONE, kind=kind, type="t", status=status,
         user_id="u", user_name="U", created_at=NOW - timedelta(days=90), updated_at=NOW, task="EXTEND", ended_at=ended,
     )  # fmt: skip
     async with application.database.writing() as tx:
@@ -94,10 +97,15 @@ async def test_tasks_are_kept_for_so_long_after_their_end(application: Applicati
     assert await tasks(application) == {"running"}
 
 
-async def test_lists_of_sessions_are_kept_for_so_long(application: Application) -> None:
+async def test_lists_of_sessions_are_kept_for_so_long_and_the_jobs_that_took_them(
+    application: Application,
+) -> None:
     async with application.database.writing() as tx:
         await sessions.save_list(tx, SessionList("n" * 32, ONE, "j" * 32, NOW), [])
+    await add_job(application, "scan", JobStatus.SUCCESS, NOW, SCAN_CLIENTS.name)
+    await add_job(application, "other", JobStatus.SUCCESS, NOW)
     for moment, kept in ((timedelta(hours=2), True), (timedelta(hours=2, seconds=1), False)):
         await leftovers_at(application, NOW + moment).run_pass()
         async with application.database.reading() as tx:
             assert (await sessions.find_list(tx, "n" * 32) is not None) is kept
+        assert await tasks(application) == ({"scan", "other"} if kept else {"other"})
