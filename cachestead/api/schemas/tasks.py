@@ -10,7 +10,7 @@ from cachestead.api.bodies import RequestBody
 from cachestead.api.formats import epoch_text, iso_time
 from cachestead.domain.jobs import Job, JobStatus
 
-JOB_FAILED = "DCS.4842"
+_FAILED = "DCS.4842"
 """The documented code for a job that failed; the job itself says why."""
 
 
@@ -108,7 +108,7 @@ class TaskOut(BaseModel):
             status=job.task_status,
             created_at=iso_time(job.created_at),
             updated_at=iso_time(job.updated_at),
-            error_code=JOB_FAILED if job.status is JobStatus.FAIL else None,
+            error_code=_error_code(job),
             enable_show=bool(job.details),
             job_id=job.id,
         )
@@ -142,7 +142,7 @@ class TaskProgressOut(BaseModel):
             "step_status": job.task_status,
             "begin_time": iso_time(job.updated_at),
             "end_time": iso_time(job.ended_at),
-            "error_code": None,
+            "error_code": _error_code(job),
             "sub_step_details": [],
         }
         if job.step_detail:
@@ -163,3 +163,7 @@ class DeleteCenterTask(RequestBody):
     """Body of delete_center_task; its only field is described as an answer, and ignored."""
 
     message: str | None = None
+
+
+def _error_code(job: Job) -> str | None:
+    return _FAILED if job.status is JobStatus.FAIL else None
