@@ -91,15 +91,15 @@ def check_has_sessions(instance: Instance) -> None:
         raise busy_error(instance)
 
 
-def check_addresses(given: Sequence[str]) -> tuple[str, ...]:
-    """Addresses of sessions (`10.0.0.5:41222`, `[fd00::5]:41222`), each once; between 1 and `MOST_KILLED`."""
+def check_addresses(given: Sequence[str]) -> frozenset[str]:
+    """Addresses of sessions (`10.0.0.5:41222`, `[fd00::5]:41222`), between 1 and `MOST_KILLED` of them."""
     if not 1 <= len(given) <= MOST_KILLED:
         raise _bad_addresses(f"between 1 and {MOST_KILLED} of them")
     for one in given:
         host, _, port = one.rpartition(":")
         if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536 and _is_address(host)):
             raise _bad_addresses(f"{one[:64]!r} is no address with a port")
-    return tuple(dict.fromkeys(given))
+    return frozenset(given)
 
 
 def _is_address(host: str) -> bool:

@@ -16,6 +16,8 @@ from cachestead.engine.connection import Client, call, call_each
 _AT_ONCE = 500
 _LINKS = frozenset("MS")
 """Flags of connections to a master and to a replica."""
+_INTERNAL = OURS | {"(superuser)"}
+"""Users that no tenant is. The last one is what engines call a connection of their own making."""
 _NUMBERS = frozenset(one.name for one in fields(Session) if one.type == "int")
 
 
@@ -41,7 +43,7 @@ def _is_ours(row: Mapping[str, str]) -> bool:
     if _LINKS & set(row["flags"]):
         return True
     # An engine without users knows the service by the name of its connections.
-    return row["user"] in OURS if "user" in row else row.get("name") == ADMIN
+    return row["user"] in _INTERNAL if "user" in row else row.get("name") == ADMIN
 
 
 def _session(row: Mapping[str, str]) -> Session:

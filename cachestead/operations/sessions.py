@@ -106,17 +106,17 @@ async def end_sessions(
     One that was on the node's last list and has left meanwhile counts as done. Raises `InvalidValue`, and ends
     none, for an address that no client has or had.
     """
-    addresses = check_addresses(addresses)
+    wanted = check_addresses(addresses)
     async with service.database.reading() as tx:
         instance = await instance_store.get_instance(tx, caller.project, instance_id)
         check_has_sessions(instance)
         place = find_place(instance, node)
         await _check_idle(tx, instance, [place.id])
-        listed = await store.list_addresses(tx, place.id, addresses)
+        listed = await store.list_addresses(tx, place.id, wanted)
     client = client_at(service.machinery, instance, place)
     try:
-        found = [one for one in await engine.list_sessions(client) if one.addr in addresses]
-        unknown = set(addresses) - {one.addr for one in found} - listed
+        found = [one for one in await engine.list_sessions(client) if one.addr in wanted]
+        unknown = wanted - {one.addr for one in found} - listed
         if unknown:
             raise errors.InvalidValue(f"client_addrs: no client is at {min(unknown)}", name="client_addrs")
         await engine.end_sessions(client, [one.id for one in found])

@@ -113,7 +113,7 @@ def test_a_change_without_a_state_of_its_own_is_no_obstacle() -> None:
 
 def test_addresses_are_taken_once_each() -> None:
     given = ["10.0.0.5:41222", "[fd00::5]:41222", "fd00::5:41222", "10.0.0.5:41222"]
-    assert check_addresses(given) == ("10.0.0.5:41222", "[fd00::5]:41222", "fd00::5:41222")
+    assert check_addresses(given) == {"10.0.0.5:41222", "[fd00::5]:41222", "fd00::5:41222"}
 
 
 @pytest.mark.parametrize(

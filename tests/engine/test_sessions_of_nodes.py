@@ -24,6 +24,7 @@ ROW = {
         pytest.param({"user": ADMIN}, False, id="ours"),
         pytest.param({"user": REPLICA}, False, id="a replica's"),
         pytest.param({"user": "(superuser)", "flags": "M"}, False, id="to a master"),
+        pytest.param({"user": "(superuser)"}, False, id="of the engine's own making"),
         pytest.param({"name": ADMIN}, True, id="a tenant's that calls itself as we do"),
         pytest.param({"user": None}, True, id="without users"),
         pytest.param({"user": None, "name": ADMIN}, False, id="ours without users"),
