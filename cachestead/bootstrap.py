@@ -33,7 +33,7 @@ from cachestead.names.directory import Directory
 from cachestead.names.responder import Responder
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
-from cachestead.reconcilers.leftovers import Leftovers
+from cachestead.reconcilers.leftovers import Leftovers, Retention
 from cachestead.reconcilers.maintenance import Maintenance
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
@@ -161,7 +161,7 @@ async def build(settings: Settings) -> Application:
         machinery=machinery,
         runner=runner,
         health=Health(machinery, sentinels.ensure),
-        leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, timedelta(days=settings.jobs.keep_days)),
+        leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, _retention(settings)),
         maintenance=Maintenance(service),
         sentinels=sentinels,
         names=_names(settings, database),
@@ -193,6 +193,13 @@ def promisable_memory(capacity: CapacitySettings) -> MiB:
     """What instances may be promised in all."""
     machine = capacity.memory_mb or psutil.virtual_memory().total // (1024 * 1024)
     return MiB(int(machine * capacity.overcommit))
+
+
+def _retention(settings: Settings) -> Retention:
+    """How long records are kept."""
+    return Retention(
+        jobs=timedelta(days=settings.jobs.keep_days), session_lists=timedelta(hours=settings.sessions.keep_hours)
+    )
 
 
 def _names(settings: Settings, database: Database) -> Responder | None:

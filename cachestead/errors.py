@@ -578,3 +578,9 @@ class InvalidNodeId(ServiceError):
     """Incorrect node ID."""
 
     code, status = "DCS.3053", 400
+
+
+class SessionsNotSupported(ServiceError):
+    """Client Management is not supported."""
+
+    code, status = "DCS.4848", 400

@@ -194,6 +194,13 @@ class JobSettings(Group):
     """Pause between two looks at what waits for a maintenance window, in seconds."""
 
 
+class SessionSettings(Group):
+    """Lists of sessions."""
+
+    keep_hours: int = Field(default=24, ge=1)
+    """How long the last list of a node's sessions can be read, in hours; it tells who a tenant's clients are."""
+
+
 class LogSettings(Group):
     """The program's own log."""
 
@@ -222,6 +229,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     failover: FailoverSettings = FailoverSettings()
     jobs: JobSettings = JobSettings()
+    sessions: SessionSettings = SessionSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -122,6 +122,10 @@ class Client:
         answer = self._project("GET", f"/instances/{instance}/tasks", query={"offset": 0, "limit": limit})
         return list(answer.get("tasks") or [])
 
+    def delete_background_task(self, instance: str, task: str) -> None:
+        """Take a finished task off an instance's list; one that waits for its window is called off."""
+        self._project("DELETE", f"/instances/{instance}/tasks/{task}")
+
     def show_background_task_progress(self, instance: str, task: str) -> Json:
         """How far a task is."""
         return self._project("GET", f"/instances/{instance}/tasks/{task}/progress")
@@ -129,6 +133,47 @@ class Client:
     def show_job_info(self, job: str) -> Json:
         """State of a job."""
         return self._project("GET", f"/jobs/{job}")
+
+    def list_tags_of_tenant(self) -> list[Json]:
+        """Every key with its values."""
+        return list(self._project("GET", "/dcs/tags")["tags"])
+
+    def show_tags(self, instance: str) -> list[Json]:
+        """Tags of an instance."""
+        return list(self._project("GET", f"/instances/{instance}/tags")["tags"])
+
+    def batch_create_or_delete_tags(self, instance: str, action: str, tags: list[Json]) -> None:
+        """Add tags to an instance (`create`) or remove some of it (`delete`)."""
+        self._project("POST", f"/dcs/{instance}/tags/action", {"action": action, "tags": tags})
+
+    def scan_clients(self, instance: str, node: str) -> str:
+        """Begin to take a list of a node's sessions; the job that does it."""
+        body = {"node_id": node, "clean_cache": True}
+        return str(self._project("POST", f"/instances/{instance}/clients", body)["job_id"])
+
+    def list_clients(self, instance: str, node: str, **query: str) -> Iterator[Json]:
+        """Every session on a node's last list that matches, page by page."""
+        offset = 0
+        while True:
+            page = self._project(
+                "GET",
+                f"/instances/{instance}/clients",
+                query={"node_id": node, "offset": offset, "limit": PAGE, **query},
+            )
+            yield from page["clients"]
+            offset += PAGE
+            if offset >= page["count"]:
+                return
+
+    def hang_up_clients(self, instance: str, node: str, addresses: list[str]) -> None:
+        """End the sessions of a node that come from these addresses."""
+        body = {"node_id": node, "client_addrs": addresses}
+        self._project("POST", f"/instances/{instance}/clients/kill", body)
+
+    def hang_up_kill_all_clients(self, instance: str, node: str | None) -> str:
+        """Begin to end every session of a node, or of all; the job that does it."""
+        body = {"node_id": node, "kill_all_nodes": node is None}
+        return str(self._project("POST", f"/instances/{instance}/clients/kill-all", body)["job_id"])
 
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""

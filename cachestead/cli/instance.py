@@ -10,12 +10,13 @@ import typer
 
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
-from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait, Yes, examples
+from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait, Yes, confirm, examples
 from cachestead.cli.order import Order, build_body, cache_mode_of, choose_flavor, choose_zones, newest_version
 from cachestead.cli.password import AskPassword, NoPassword, Password, PasswordStdin, choose_password
 from cachestead.cli.printing import print_fields, print_json, print_rows, say
 from cachestead.cli.session import Instance, complete_instance, get_instance, open_client
 from cachestead.cli.shape import nodes, resize, swap
+from cachestead.cli.tag import read_tags
 from cachestead.cli.waiting import Goal, wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and delete instances.")
@@ -114,7 +115,7 @@ def create(
         port=port,
         private_ip=private_ip,
         description=description,
-        tags=_tags(tag or []),
+        tags=read_tags(tag or []),
         vpc_id=vpc_id,
         subnet_id=subnet_id,
     )
@@ -202,7 +203,7 @@ def delete(
     """Delete instances and their data."""
     with open_client(data_dir, config) as client:
         names = _names(client, instances)
-        _confirm(f"Delete {', '.join(names.values())} with all data?", yes=yes)
+        confirm(f"Delete {', '.join(names.values())} with all data?", yes=yes)
         for instance in names:
             client.delete_single_instance(instance)
         if wait:
@@ -238,7 +239,7 @@ def flush(
     """Clear all data of instances; this cannot be undone."""
     with open_client(data_dir, config) as client:
         names = _names(client, instances)
-        _confirm(f"Clear all data of {', '.join(names.values())}?", yes=yes)
+        confirm(f"Clear all data of {', '.join(names.values())}?", yes=yes)
         _change_status(client, names, "flush")
         if wait:
             wait_for(client, names, Goal.RUNNING, timeout)
@@ -332,15 +333,3 @@ def _change_status(client: Client, names: dict[str, str], action: str) -> None:
 def _names(client: Client, given: Sequence[str]) -> dict[str, str]:
     found = [get_instance(client, one) for one in given]
     return {instance["instance_id"]: instance["name"] for instance in found}
-
-
-def _tags(given: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    if any(not key for key, _, _ in pairs):
-        raise CommandFailed("A tag is written KEY=VALUE.")
-    return {key: value for key, _, value in pairs}
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if not yes and not typer.confirm(question, err=True):
-        raise CommandFailed("Nothing was changed.")

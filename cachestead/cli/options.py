@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from cachestead.cli.failures import CommandFailed
+
 
 class Output(StrEnum):
     """How a command prints what it found."""
@@ -35,6 +37,12 @@ OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="A table fo
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", "-w", help="Stay until it is done and show the progress.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Longest wait, in seconds.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Nothing, once somebody said yes; else `CommandFailed`."""
+    if not yes and not typer.confirm(question, err=True):
+        raise CommandFailed("Nothing was changed.")
 
 
 def examples(*commands: str) -> str:

@@ -97,6 +97,18 @@ def wait_for_job(client: Client, instance: Json, job: str, timeout: float) -> No
         raise CommandFailed(f"{instance['name']} was not changed: {reason}")
 
 
+def wait_for_end(client: Client, job: str, timeout: float) -> None:
+    """Stay until a job that changes no instance has ended; `CommandFailed` with its reason if it failed."""
+    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+    while (seen := client.show_job_info(job))["status"] not in ("SUCCESS", "FAIL"):
+        if time.monotonic() + pause > deadline:
+            raise CommandFailed(f"Job {job} did not end within {timeout:.0f} s.")
+        time.sleep(pause)
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
+    if seen["status"] == "FAIL":
+        raise CommandFailed(f"Job {job} failed: {seen.get('fail_reason')}")
+
+
 def _look(client: Client, names: Mapping[str, str]) -> dict[str, Json | None]:
     if len(names) == 1:
         return {key: client.find_instance(key) for key in names}

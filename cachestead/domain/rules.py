@@ -7,7 +7,7 @@ names the field. Reference: sections 4.1.1, 4.1.6, 4.2.2, 4.2.3 and `service-lim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cachestead import errors
@@ -153,7 +153,7 @@ def _bad_rename(detail: str) -> errors.InvalidParameter:
 
 
 def check_tags(tags: Iterable[Mapping[str, Any]], key_length: int = 36, value_length: int = 43) -> dict[str, str]:
-    """Tags by key. Creation allows 36 and 43 characters, the tag operations 128 and 255."""
+    """Tags by key, at most as many as an instance may have. Creation allows 36 and 43 characters."""
     kept: dict[str, str] = {}
     for tag in tags:
         key, value = _tag_text(tag, "key"), _tag_text(tag, "value")
@@ -172,6 +172,26 @@ def check_tags(tags: Iterable[Mapping[str, Any]], key_length: int = 36, value_le
     if len(kept) > _MAX_TAGS:
         raise _bad_tag(f"at most {_MAX_TAGS} tags")
     return kept
+
+
+def check_tag_changes(tags: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Tags to be added or removed, by key, at least one; these may be longer. No value is an empty one."""
+    if not tags:
+        raise _bad_tag("at least one")
+    return check_tags(tags, key_length=128, value_length=255)
+
+
+def add_tags(present: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """An instance's tags with more of them; a key that is there takes the new value."""
+    together = {**present, **added}
+    if len(together) > _MAX_TAGS:
+        raise _bad_tag(f"{len(together)} in all, at most {_MAX_TAGS} are allowed")
+    return together
+
+
+def remove_tags(present: Mapping[str, str], removed: Mapping[str, str]) -> dict[str, str]:
+    """An instance's tags without some: those of a key, or only with that very value where there is one."""
+    return {key: value for key, value in present.items() if removed.get(key) not in ("", value)}
 
 
 def _tag_text(tag: Mapping[str, Any], field: str) -> str:

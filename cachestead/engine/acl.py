@@ -19,6 +19,8 @@ from cachestead.engine.catalogue import Engine, Version
 TENANT, ADMIN, REPLICA, PROXY = "default", "cachestead", "cachestead-replica", "cachestead-proxy"
 COPIER = "cachestead-copy"
 """Whom a source logs in as where it copies its keys to; it is there only while that goes on."""
+OURS = frozenset({ADMIN, REPLICA, PROXY, COPIER})
+"""Users of the service itself; who logs in as anybody else came from a tenant."""
 
 _SNAPSHOTS = "bgrewriteaof bgsave lastsave migrate psync save shutdown slaveof sync"
 _CLUSTER = (

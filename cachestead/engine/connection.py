@@ -38,8 +38,11 @@ def connect(
     commands: AdminCommands | None = None,
     answer_seconds: float = ANSWER_SECONDS,
     database: int = 0,
+    name: str | None = None,
 ) -> Client:
     """A client for one node; connects at its first command. `user` is None where the engine has no users.
+
+    `name` is what CLIENT LIST calls its connections.
 
     Never retries by itself: every caller here polls, and a second attempt inside a first hides what happened.
     Bytes that are no text (a key may be any) come as surrogates and are sent as they came.
@@ -52,6 +55,7 @@ def connect(
         username=user,
         password=secret,
         db=database,
+        client_name=name,
         decode_responses=True,
         encoding_errors="surrogateescape",
         protocol=2,
@@ -141,7 +145,9 @@ class Connections:
             self._retired.append(kept[1])
             kept = None
         if kept is None:
-            kept = (secret, connect(node, secret, user=user, commands=commands))
+            # Among the clients of an engine without users, only a name tells which are ours.
+            name = ADMIN if user is None else None
+            kept = (secret, connect(node, secret, user=user, commands=commands, name=name))
             self._clients[node] = kept
         return kept[1]
 

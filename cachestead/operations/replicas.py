@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cachestead import errors
 from cachestead.domain import replicas as rules
-from cachestead.domain.instances import Event, busy_error, group_name, node_name
+from cachestead.domain.instances import Event, Node, busy_error, group_name, node_name
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.shards import shards_of
 from cachestead.identity.callers import Caller
@@ -50,13 +50,7 @@ async def leave_domain_name(service: Service, caller: Caller, instance_id: str, 
         shard, replica = rules.find_replica(instance, group, node)
         rules.check_leaves_name(shard, replica)
         params = {"node": replica.id, "before": replica.in_domain_name}
-        details = {
-            "replica_ip": replica.address,
-            "replica_az": replica.zone,
-            "group_name": group_name(shard.index),
-            "node_name": node_name(replica),
-        }
-        wanted = Change(LEAVE_DOMAIN_NAME, Event.CHANGE_ASKED, params, details)
+        wanted = Change(LEAVE_DOMAIN_NAME, Event.CHANGE_ASKED, params, _details(replica))
         job = await change(tx, service, caller, instance, wanted)
     service.worker.nudge()
     return job
@@ -77,7 +71,9 @@ async def begin_switch(service: Service, caller: Caller, instance_id: str) -> Jo
         if not instance.nodes:
             raise busy_error(instance)
         [shard] = shards_of(instance)
-        wanted = Change(SWITCH_MASTER, Event.CHANGE_ASKED, {"master": shard.master.id})
+        # Who takes over is found out by the workflow: the best of the replicas that are in step then.
+        details = {"group_name": group_name(shard.index), "source_ip": shard.master.address}
+        wanted = Change(SWITCH_MASTER, Event.CHANGE_ASKED, {"master": shard.master.id}, details)
         job = await change(tx, service, caller, instance, wanted)
         # Said last: what else stands in the way passes sooner, and nothing is saved where this is raised.
         if not rules.can_be_promoted(shard):
@@ -95,13 +91,23 @@ async def begin_shard_switch(service: Service, caller: Caller, instance_id: str,
         if not instance.nodes:
             raise busy_error(instance)
         shard, replica = rules.find_replica(instance, group, node)
-        details = {"replica_ip": replica.address, "group_name": group_name(shard.index)}
+        details = _details(replica) | {"source_ip": shard.master.address, "target_ip": replica.address}
         wanted = Change(SWITCH_SHARD, Event.CHANGE_ASKED, {"node": replica.id}, details)
         job = await change(tx, service, caller, instance, wanted)
         if not replica.active:
             raise errors.SwitchoverFailed(f"node {replica.address} does not answer")
     service.worker.nudge()
     return job
+
+
+def _details(replica: Node) -> dict[str, str]:
+    """What the background task list says of a replica that was chosen (DetailsBody)."""
+    return {
+        "replica_ip": replica.address,
+        "replica_az": replica.zone,
+        "group_name": group_name(replica.shard),
+        "node_name": node_name(replica),
+    }
 
 
 async def _failure(service: Service, job: Job) -> str | None:

@@ -14,7 +14,19 @@ from typing import Any
 
 from cachestead import errors
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import BUSY, Event, Instance, Node, Proxy, Role, State, busy_error, node_id
+from cachestead.domain.instances import (
+    BUSY,
+    Event,
+    Instance,
+    Node,
+    Proxy,
+    Role,
+    State,
+    busy_error,
+    group_name,
+    node_id,
+    node_name,
+)
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import DEFAULT_PORT
@@ -258,8 +270,13 @@ def _details(instance: Instance, before: Flavor, plan: ResizePlan, joining: Sequ
         "new_resource_spec_code": after.spec_code,
         "old_replica_num": before.replica_count,
         "new_replica_num": after.replica_count,
+        "old_cache_type": before.mode.value,
+        "new_cache_type": after.mode.value,
+        "is_only_adjust_charging": False,
         "replica_ip": ",".join(node.address for node in moved) or None,
         "replica_az": ",".join(dict.fromkeys(node.zone for node in moved)) or None,
+        "group_name": ",".join(dict.fromkeys(group_name(node.shard) for node in moved)) or None,
+        "node_name": ",".join(node_name(node) for node in moved) or None,
     }
 
 

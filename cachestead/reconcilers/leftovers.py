@@ -1,9 +1,10 @@
-"""Finds what was left behind: processes and Sentinel entries without a record, deletions without a job, jobs."""
+"""Finds what was left behind: processes and Sentinel entries of nobody, deletions without a job, old records."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -14,17 +15,28 @@ from cachestead.engine.errors import EngineError
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
 from cachestead.store import proxies as proxy_store
+from cachestead.store import sessions as session_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.machinery import Machinery
+from cachestead.workflows.scan_clients import SCAN_CLIENTS
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long records are kept."""
+
+    jobs: timedelta
+    """After their end."""
+    session_lists: timedelta
 
 
 class Leftovers:
     """The leftovers reconciler."""
 
     def __init__(
-        self, machinery: Machinery, nudge_worker: Callable[[], None], own_nodes: frozenset[str], keep: timedelta
+        self, machinery: Machinery, nudge_worker: Callable[[], None], own_nodes: frozenset[str], keep: Retention
     ) -> None:
         self._machinery = machinery
         self._nudge_worker = nudge_worker
@@ -36,8 +48,12 @@ class Leftovers:
         await self._remove_orphans()
         await self._unwatch_strangers()
         await self._resume_deletions()
+        now = self._machinery.now()
         async with self._machinery.database.writing() as tx:
-            await job_store.remove_ended_before(tx, self._machinery.now() - self._keep)
+            await job_store.remove_ended_before(tx, now - self._keep.jobs)
+            # Somebody may take lists all the time: the jobs that did go with them.
+            await job_store.remove_ended_before(tx, now - self._keep.session_lists, kind=SCAN_CLIENTS.name)
+            await session_store.remove_lists_before(tx, now - self._keep.session_lists)
 
     async def _remove_orphans(self) -> None:
         # Nodes first, records second: a node that is started in between has its record already.

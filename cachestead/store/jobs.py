@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ _UNFINISHED = (JobStatus.INIT, JobStatus.RUNNING)
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which background tasks: of one instance or the whole project, begun within a span."""
+    """Which background tasks: of one instance or the whole project, begun within a span of whole seconds."""
 
     instance_id: str | None = None
     begun_from: datetime | None = None
@@ -33,6 +34,11 @@ async def add_job(tx: Tx, job: Job) -> None:
 async def save_job(tx: Tx, job: Job) -> None:
     """The job's fields as they are now."""
     await tx.execute(update(jobs).where(jobs.c.id == job.id).values(**_row(job)))
+
+
+async def save_details(tx: Tx, job_id: str, details: dict[str, Any]) -> None:
+    """What the task list says of the job; steps find out some of it."""
+    await tx.execute(update(jobs).where(jobs.c.id == job_id).values(details=details))
 
 
 async def find_job(tx: Tx, project_id: str, job_id: str) -> Job | None:
@@ -77,6 +83,14 @@ async def has_waiting(tx: Tx, instance_id: str) -> bool:
     return (await tx.execute(query)).first() is not None
 
 
+async def list_unfinished_of(tx: Tx, instance_id: str, kinds: Collection[str]) -> list[Job]:
+    """The instance's jobs of these kinds that have not ended."""
+    query = select(jobs).where(
+        jobs.c.instance_id == instance_id, jobs.c.status.in_(_UNFINISHED), jobs.c.kind.in_(kinds)
+    )
+    return [_job(row) for row in (await tx.execute(query)).mappings()]
+
+
 async def list_tasks(
     tx: Tx, project_id: str, wanted: TaskFilter, *, offset: int, limit: int
 ) -> tuple[int, list[Job]]:
@@ -87,7 +101,7 @@ async def list_tasks(
     if wanted.begun_from is not None:
         conditions.append(jobs.c.created_at >= to_ms(wanted.begun_from))
     if wanted.begun_until is not None:
-        conditions.append(jobs.c.created_at <= to_ms(wanted.begun_until))
+        conditions.append(jobs.c.created_at < to_ms(wanted.begun_until) + 1000)
     count = await tx.scalar(select(func.count()).select_from(jobs).where(*conditions)) or 0
     page = (
         select(jobs).where(*conditions).order_by(jobs.c.created_at.desc(), jobs.c.id).offset(offset).limit(limit)
@@ -109,10 +123,12 @@ async def hide_task(tx: Tx, task_id: str) -> None:
     await tx.execute(update(jobs).where(jobs.c.id == task_id).values(hidden=True))
 
 
-async def remove_ended_before(tx: Tx, moment: datetime) -> int:
-    """Drop finished jobs that ended before a moment; returns how many."""
-    done = await tx.execute(delete(jobs).where(jobs.c.ended_at < to_ms(moment), jobs.c.status.not_in(_UNFINISHED)))
-    return done.rowcount
+async def remove_ended_before(tx: Tx, moment: datetime, kind: str | None = None) -> int:
+    """Drop finished jobs, or those of a kind, that ended before a moment; returns how many."""
+    over = [jobs.c.ended_at < to_ms(moment), jobs.c.status.not_in(_UNFINISHED)]
+    if kind is not None:
+        over.append(jobs.c.kind == kind)
+    return (await tx.execute(delete(jobs).where(*over))).rowcount
 
 
 def _row(job: Job) -> dict[str, Any]:

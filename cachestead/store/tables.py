@@ -214,3 +214,40 @@ facts = Table(
     Column("value", Text, nullable=False),
     comment="What the installation must remember once, such as ids made up at the first start.",
 )
+
+# --- sessions -------------------------------------------------------------------------------------------------
+
+session_lists = Table(
+    "session_lists",
+    metadata,
+    Column("node_id", String(32), primary_key=True, comment="data node or proxy"),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("job_id", String(32), nullable=False),
+    Column("taken_at", BigInteger, nullable=False, index=True),
+    comment="The newest list of each node's sessions.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("node_id", ForeignKey("session_lists.node_id", ondelete="CASCADE"), primary_key=True),
+    Column("id", BigInteger, primary_key=True, comment="the engine's or the proxy's"),
+    Column("addr", String(64), nullable=False),
+    Column("fd", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("cmd", String(64), nullable=False),
+    Column("age", BigInteger, nullable=False),
+    Column("idle", BigInteger, nullable=False),
+    Column("db", Integer, nullable=False),
+    Column("flags", String(32), nullable=False),
+    Column("sub", Integer, nullable=False),
+    Column("psub", Integer, nullable=False),
+    Column("multi", Integer, nullable=False),
+    Column("qbuf", BigInteger, nullable=False),
+    Column("qbuf_free", BigInteger, nullable=False),
+    Column("obl", BigInteger, nullable=False),
+    Column("oll", BigInteger, nullable=False),
+    Column("omem", BigInteger, nullable=False),
+    Column("events", String(8), nullable=False),
+    Column("user", Text, nullable=False),
+)

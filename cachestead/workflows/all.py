@@ -6,6 +6,7 @@ from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.hang_up_kill_all_clients import HANG_UP_KILL_ALL_CLIENTS
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.move_address import MOVE_ADDRESS
 from cachestead.workflows.replace_nodes import REPLACE_NODES
@@ -17,6 +18,7 @@ from cachestead.workflows.resize_instance import (
     REMOVE_SHARDS,
 )
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+from cachestead.workflows.scan_clients import SCAN_CLIENTS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
 from cachestead.workflows.switch_shard import SWITCH_SHARD
@@ -41,4 +43,6 @@ ALL = (
     LEAVE_DOMAIN_NAME,
     SWITCH_MASTER,
     SWITCH_SHARD,
+    SCAN_CLIENTS,
+    HANG_UP_KILL_ALL_CLIENTS,
 )

@@ -173,8 +173,12 @@ class Runner:
         job = await self._job(job_id)
         if job is None or job.status.is_final or job.kind not in self._workflows:
             return None
+        begun = replace(job, status=JobStatus.RUNNING, updated_at=self._machinery.now())
+        if not self._workflows[job.kind].changes_instance:
+            await self._save_job(begun)
+            return job.kind
         async with self._machinery.turns.beginning(job.instance_id or ""):
-            await self._save_job(replace(job, status=JobStatus.RUNNING, updated_at=self._machinery.now()))
+            await self._save_job(begun)
         return job.kind
 
     async def _do(self, job_id: str, index: int) -> str | None:
@@ -208,12 +212,13 @@ class Runner:
             if job.status.is_final:
                 return
             now = self._machinery.now()
-            after = replace(workflow.succeed(instance, job, now), task=None, updated_at=now)
-            await self._save_end(tx, instance, after)
+            if workflow.succeed is not None:
+                after = replace(workflow.succeed(instance, job, now), task=None, updated_at=now)
+                await self._save_end(tx, instance, after)
             ended = replace(job, progress=100, step=None, step_detail=None, updated_at=now, ended_at=now)
             done = replace(ended, status=JobStatus.SUCCESS)
             await job_store.save_job(tx, done)
-        log.info("job done", job=job_id, kind=job.kind, instance=instance.id, state=after.state)
+        log.info("job done", job=job_id, kind=job.kind, instance=instance.id)
 
     async def _fail(self, job_id: str, reason: str) -> None:
         async with self._database.writing() as tx:
@@ -222,8 +227,9 @@ class Runner:
                 return
             now = self._machinery.now()
             failed = replace(job, status=JobStatus.FAIL, fail_reason=reason, updated_at=now, ended_at=now)
-            after = replace(workflow.fail(instance, failed, now), task=None, updated_at=now)
-            await self._save_end(tx, instance, after)
+            if workflow.fail is not None:
+                after = replace(workflow.fail(instance, failed, now), task=None, updated_at=now)
+                await self._save_end(tx, instance, after)
             await job_store.save_job(tx, failed)
         log.warning("job failed", job=job_id, kind=job.kind, instance=instance.id, reason=reason)
 

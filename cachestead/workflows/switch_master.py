@@ -20,6 +20,7 @@ from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.switchover import switch_master
 from cachestead.engine.watched import WatchedShard
 from cachestead.store import instances as store
+from cachestead.store import jobs as job_store
 from cachestead.workflows.machinery import address_of, client_of, running_of, sightings_now, watched_shard
 from cachestead.workflows.roles import find_master
 from cachestead.workflows.steps import verify
@@ -59,6 +60,8 @@ async def settle(ctx: StepContext) -> None:
             role = Role.MASTER if one.id == master else Role.REPLICA
             if one.role is not role:
                 await store.save_node(tx, replace(one, role=role))
+        if master != ctx.job.params["master"]:
+            await job_store.save_details(tx, ctx.job.id, ctx.job.details | {"target_ip": node.address})
     await _await_agreement(ctx, node)
 
 

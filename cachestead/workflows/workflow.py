@@ -52,14 +52,19 @@ class Workflow:
     job_type: str
     """`job_type` of section 4.12.3."""
     steps: tuple[Step, ...]
-    succeed: Callable[[Instance, Job, datetime], Instance]
-    """The instance after all steps."""
-    fail: Callable[[Instance, Job, datetime], Instance]
-    """The instance after a failure, its steps undone; the job says why."""
+    succeed: Callable[[Instance, Job, datetime], Instance] | None = None
+    """The instance after all steps; None where the record stays as others have it."""
+    fail: Callable[[Instance, Job, datetime], Instance] | None = None
+    """The instance after a failure, its steps undone; the job says why. None is the same."""
     task: str | None = None
     """Its name in the background task list; None is not listed."""
     lock: str | None = None
     """The instance's `task` while this runs, for work that has no state of its own."""
+
+    @property
+    def changes_instance(self) -> bool:
+        """Whether it is a change of the instance; others may be under way beside what is none."""
+        return self.succeed is not None
 
 
 def change_done(instance: Instance, _job: Job, at: datetime) -> Instance:

@@ -26,6 +26,7 @@ from refusals import check_shape
 
 from cachestead.api.iam import routes as iam
 from cachestead.api.v2 import CHAPTERS
+from cachestead.domain.instances import node_id
 
 EXAMPLES = os.environ.get("CACHESTEAD_EXAMPLES")
 ROUTERS = [*(chapter.router for chapter in CHAPTERS), iam.router]
@@ -149,6 +150,10 @@ def right_body(operation: str, world: World, instance: str) -> dict[str, Any] | 
         "update_password": {"old_password": PASSWORD, "new_password": "Passw0rd!y"},
         "reset_password": {"new_password": PASSWORD, "no_password_access": False},
         "delete_center_task": {"message": ""},
+        "batch_create_or_delete_tags": {"action": "create", "tags": [{"key": "a", "value": "b"}]},
+        "scan_clients": {"node_id": node_id(instance, 0, 0), "clean_cache": True},
+        "hang_up_clients": {"node_id": node_id(instance, 0, 0), "client_addrs": ["127.0.0.1:4000"]},
+        "hang_up_kill_all_clients": {"node_id": node_id(instance, 0, 0), "kill_all_nodes": False},
         "create_token": {
             "auth": {
                 "identity": {"methods": ["password"], "password": {"user": user}},

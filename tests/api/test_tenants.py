@@ -49,6 +49,11 @@ class Tenant:
         return f"/instances/{self.instance['instance_id']}"
 
     @property
+    def node_id(self) -> str:
+        """Id of the instance's node."""
+        return self.node.rsplit("/", 1)[-1]
+
+    @property
     def node(self) -> str:
         """Path of the instance's node below it."""
         [node] = self.api.get(f"{self.one}/logical-nodes").json()["nodes"]
@@ -143,6 +148,16 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("DELETE", f"{one}/{victim.node}/remove-ip", None),
         ("POST", f"{one}/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
         ("GET", f"{one}/tasks", None),
+        ("GET", f"{one}/tags", None),
+        (
+            "POST",
+            one.replace("instances", "dcs") + "/tags/action",
+            {"action": "delete", "tags": [{"key": "owner"}]},
+        ),
+        ("GET", f"{one}/clients?node_id={victim.node_id}", None),
+        ("POST", f"{one}/clients", {"node_id": victim.node_id}),
+        ("POST", f"{one}/clients/kill", {"node_id": victim.node_id, "client_addrs": ["127.0.0.1:1"]}),
+        ("POST", f"{one}/clients/kill-all", {"kill_all_nodes": True}),
         ("GET", f"/flavors?instance_id={victim.instance['instance_id']}", None),
         ("DELETE", f"{one}/tasks/{job}", None),
         ("GET", f"{one}/tasks/{job}/progress", None),
@@ -213,6 +228,24 @@ def test_counts_quotas_figures_and_tasks_are_one_s_own(both_ways: tuple[Tenant, 
     assert [one["instance_id"] for one in nodes["instances"]] == [attacker.instance["instance_id"]]
     tasks = attacker.api.get("/tasks", params={"limit": 1000}).json()["tasks"]
     assert {one["id"] for one in tasks} <= set(attacker.jobs)
+
+
+def test_another_s_node_is_none_of_one_s_own_instance(both_ways: tuple[Tenant, Tenant]):
+    attacker, victim = both_ways
+    client = client_of(victim.instance, single_connection_client=True)
+    client.ping()
+    body = {"node_id": victim.node_id, "client_addrs": ["{}:{}".format(*client.connection._sock.getsockname())]}
+    for path in ("clients", "clients/kill", "clients/kill-all"):
+        check_refused(attacker.api.post(f"{attacker.one}/{path}", json=body), "DCS.3053", "node_id")
+    check_refused(attacker.api.get(f"{attacker.one}/clients", params=body), "DCS.3053", "node_id")
+    assert client.connection._sock
+    assert client.ping()
+
+
+def test_tags_of_the_tenant_are_one_s_own(both_ways: tuple[Tenant, Tenant]):
+    attacker, _ = both_ways
+    own = [{"key": "owner", "values": [attacker.instance["name"]]}]
+    assert attacker.api.get("/dcs/tags").json() == {"tags": own}
 
 
 def test_the_other_s_project_is_closed_to_one_s_token(both_ways: tuple[Tenant, Tenant]):

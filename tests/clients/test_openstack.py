@@ -52,6 +52,23 @@ def test_an_instance_is_made_and_removed_through_a_keystone_session(
     eventually(lambda: dcs.get(f"/instances/{made['instance_id']}", raise_exc=False).status_code == 404)
 
 
+def test_tags_and_sessions_through_a_keystone_session(dcs: adapter.Adapter, installation: Installation) -> None:
+    instance = installation.create("keystone-tagged")
+    one = instance["instance_id"]
+    tags = [{"key": "team", "value": "blue"}]
+    assert dcs.post(f"/dcs/{one}/tags/action", json={"action": "create", "tags": tags}).status_code == 204
+    assert dcs.get(f"/instances/{one}/tags").json() == {"tags": tags}
+    assert {"key": "team", "values": ["blue"]} in dcs.get("/dcs/tags").json()["tags"]
+    node = dcs.get(f"/instances/{one}/logical-nodes").json()["nodes"][0]["node_id"]
+    with client_of(instance, single_connection_client=True, client_name="openstacked") as client:
+        client.ping()
+        [found] = dcs.get(f"/instances/{one}/clients", params={"node_id": node}).json()["clients"]
+        assert found["name"] == "openstacked"
+        body = {"node_id": node, "client_addrs": [found["peer"]]}
+        assert dcs.post(f"/instances/{one}/clients/kill", json=body).status_code == 204
+    dcs.delete(f"/instances/{one}")
+
+
 def test_an_openstacksdk_connection_reaches_v2(installation: Installation) -> None:
     env = installation.env
     connection = openstack.connection.Connection(

@@ -31,6 +31,7 @@ from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
 from cachestead.domain.resizing import ResizeWish
+from cachestead.domain.sessions import places_of
 from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
@@ -39,7 +40,7 @@ from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
-from cachestead.operations import passwords, resizing
+from cachestead.operations import passwords, resizing, sessions
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
@@ -303,6 +304,11 @@ async def _remove_replica(world: World, instance_id: str) -> None:
     await _resize_nodes(world, instance_id, len(instance.nodes) - 1, **wish)
 
 
+async def _scan(world: World, instance_id: str) -> None:
+    place = places_of(await world.instance(instance_id))[0]
+    await sessions.scan_sessions(world.service, world.caller, instance_id, place.id)
+
+
 async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
     await _start(world, instance_id, workflow, lambda instance: replicas_of(instance)[0], **params)
 
@@ -340,6 +346,10 @@ ASK: dict[str, Ask] = {
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=7, before=100),
     "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
     "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
+    "scan-clients": _scan,
+    "hang-up-kill-all-clients": lambda world, one: sessions.end_all_sessions(
+        world.service, world.caller, one, None, everywhere=True
+    ),
 }
 ASK_BACK: dict[str, Ask] = {
     "change-password": lambda world, one: passwords.reset_password(
@@ -452,11 +462,12 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
 ON_PROXIES = {
     Mode.PROXY: {
         "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards",
-        "replace-nodes",
+        "replace-nodes", "scan-clients",
     },
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-password", "change-capacity", "add-replicas",
         "remove-replicas", "leave-domain-name", "switch-master", "move-address",
+        "hang-up-kill-all-clients",
     },
 }  # fmt: skip
 """Workflows that act on proxies, each on the type where there is more to it."""

@@ -8,7 +8,10 @@ from pydantic import BaseModel
 
 from cachestead.api.bodies import RequestBody
 from cachestead.api.formats import epoch_text, iso_time
-from cachestead.domain.jobs import Job
+from cachestead.domain.jobs import Job, JobStatus
+
+_FAILED = "DCS.4842"
+"""The documented code for a job that failed; the job itself says why."""
 
 
 class JobOut(BaseModel):
@@ -105,6 +108,7 @@ class TaskOut(BaseModel):
             status=job.task_status,
             created_at=iso_time(job.created_at),
             updated_at=iso_time(job.updated_at),
+            error_code=_error_code(job),
             enable_show=bool(job.details),
             job_id=job.id,
         )
@@ -138,7 +142,7 @@ class TaskProgressOut(BaseModel):
             "step_status": job.task_status,
             "begin_time": iso_time(job.updated_at),
             "end_time": iso_time(job.ended_at),
-            "error_code": None,
+            "error_code": _error_code(job),
             "sub_step_details": [],
         }
         if job.step_detail:
@@ -159,3 +163,7 @@ class DeleteCenterTask(RequestBody):
     """Body of delete_center_task; its only field is described as an answer, and ignored."""
 
     message: str | None = None
+
+
+def _error_code(job: Job) -> str | None:
+    return _FAILED if job.status is JobStatus.FAIL else None

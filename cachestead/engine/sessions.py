@@ -1,0 +1,53 @@
+"""Sessions at a data node or a proxy: who is connected, and ending connections.
+
+Both speak of their clients in CLIENT LIST's words. The service's own connections are none of a tenant's business:
+they are neither listed nor ended here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from cachestead.domain.sessions import Session
+from cachestead.engine.acl import ADMIN, OURS
+from cachestead.engine.connection import Client, call, call_each
+
+_AT_ONCE = 500
+_LINKS = frozenset("MS")
+"""Flags of connections to a master and to a replica."""
+_INTERNAL = OURS | {"(superuser)"}
+"""Users that no tenant is. The last one is what engines call a connection of their own making."""
+_NUMBERS = frozenset(one.name for one in fields(Session) if one.type == "int")
+
+
+async def list_sessions(client: Client) -> list[Session]:
+    """The tenant's sessions there now, the oldest first. Raises `EngineUnreachable`."""
+    return read_sessions(await call(client, "CLIENT LIST"))
+
+
+async def end_sessions(client: Client, ids: Iterable[int]) -> None:
+    """These sessions are over. By id, because another client may come from the address of one that just left."""
+    pending = list(ids)
+    for first in range(0, len(pending), _AT_ONCE):
+        commands = [("CLIENT KILL", "ID", one) for one in pending[first : first + _AT_ONCE]]
+        await call_each(client, commands)
+
+
+def read_sessions(rows: Iterable[Mapping[str, str]]) -> list[Session]:
+    """The tenant's sessions out of a CLIENT LIST."""
+    return [_session(row) for row in rows if not _is_ours(row)]
+
+
+def _is_ours(row: Mapping[str, str]) -> bool:
+    if _LINKS & set(row["flags"]):
+        return True
+    # An engine without users knows the service by the name of its connections.
+    return row["user"] in _INTERNAL if "user" in row else row.get("name") == ADMIN
+
+
+def _session(row: Mapping[str, str]) -> Session:
+    given = {name.replace("-", "_"): value for name, value in row.items()}
+    known = {one.name: given.get(one.name, "") for one in fields(Session)}
+    numbers = {name: int(known[name] or 0) for name in _NUMBERS}
+    return Session(**(known | numbers | {"user": known["user"] or "default"}))  # type: ignore[arg-type]
