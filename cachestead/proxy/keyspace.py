@@ -44,41 +44,38 @@ def split(call: Call) -> bytes | None:
     if router.configuration.layout is Layout.REPLICATED or len(words) == 1 + step:
         return pass_on(call)
     keys = words[1::step]
-    merge: Merge
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
-    if command.name == "mget" and len(set(slots)) == len(slots):
-        # What GET says is an element of what MGET says.
-        parts = _gets(keys)
-        merge = _merge_strings2 if call.protocol == 2 else _merge_strings3
-    else:
-        by_slot: dict[int, list[int]] = {}
-        for place, slot in enumerate(slots):
-            by_slot.setdefault(slot, []).append(1 + place * step)
-        if len(by_slot) == 1:
-            return pass_on(call)
-        name, groups, slots = command.name.encode(), list(by_slot.values()), list(by_slot)
-        parts = [
-            pack(name, *(word for place in group for word in words[place : place + step])) for group in groups
-        ]
-        merge = _merge_of(command.name, groups)
-    gathering = Gathering(call.entry, len(parts), merge)
+    if command.name == "mget" and len(set(slots)) == len(slots) and max(map(len, keys)) < len(_GET_HEADS):
+        _get_each(call, keys, slots)
+        return None
+    by_slot: dict[int, list[int]] = {}
+    for place, slot in enumerate(slots):
+        by_slot.setdefault(slot, []).append(1 + place * step)
+    if len(by_slot) == 1:
+        return pass_on(call)
+    name, groups = command.name.encode(), list(by_slot.values())
+    gathering = Gathering(call.entry, len(groups), _merge_of(command.name, groups))
     writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
-    for index, (slot, raw) in enumerate(zip(slots, parts, strict=True)):
+    for index, (slot, group) in enumerate(by_slot.items()):
+        raw = pack(name, *(word for place in group for word in words[place : place + step]))
         writers[owner_of[slot]].put((gathering, index, command, raw))
     router.departures.soon()
     return None
 
 
-def _gets(keys: Sequence[bytes]) -> list[bytes]:
-    """A GET of each key."""
-    try:
-        return [_HEADS[len(key)] + key + b"\r\n" for key in keys]
-    except IndexError:
-        return [pack(b"GET", key) for key in keys]
-
-
-_HEADS = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(256)]
+_GET_HEADS = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(256)]
 """What a GET begins with, by the length of its key."""
+
+
+def _get_each(call: Call, keys: Sequence[bytes], slots: Sequence[int]) -> None:
+    """Keys that are all in slots of their own: what GET says is an element of what MGET says."""
+    merge = _merge_strings2 if call.protocol == 2 else _merge_strings3
+    gathering, command = Gathering(call.entry, len(keys), merge), call.command
+    writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
+    for index, key in enumerate(keys):
+        raw = _GET_HEADS[len(key)] + key + b"\r\n"
+        writers[owner_of[slots[index]]].put((gathering, index, command, raw))
+    call.session.router.departures.soon()
 
 
 def _merge_strings(replies: list[bytes], null: bytes) -> bytes:

@@ -221,8 +221,9 @@ class Session(asyncio.Protocol):
         if index:
             self.commands += index
             self.last_name = frames[index - 1][1]
-            proxy.statistics.hot.countdown -= index
-            if proxy.statistics.hot.countdown <= 0:
+            hot = proxy.statistics.hot
+            hot.countdown -= index
+            if hot.countdown <= 0:
                 proxy.sample(self, frames[:index])
         if not batch.left:
             self.complete()
