@@ -1,12 +1,22 @@
 """The V2 API, a module per chapter of the reference."""
 
-from cachestead.api.v2 import background_tasks, instance_management, lifecycle, other, shards
+from cachestead.api.v2 import (
+    background_tasks,
+    instance_management,
+    lifecycle,
+    other,
+    parameters,
+    shards,
+    templates,
+)
 
 # Chapter 4.2 has fixed paths (/instances/status) that must be seen before 4.1's /instances/{instance_id}.
 CHAPTERS = (
     other.chapter,
     instance_management.chapter,
     shards.chapter,
+    parameters.chapter,
     background_tasks.chapter,
+    templates.chapter,
     lifecycle.chapter,
 )
