@@ -1,4 +1,7 @@
-"""The templates that projects make: for one version and type, from a template that is there. Reference: section 4.14."""
+"""The templates that projects make, each from one that is there and for its version and type.
+
+Reference: section 4.14.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ async def _get_source(tx: Tx, caller: Caller, wanted: NewTemplate) -> Template:
 async def update_template(service: Service, caller: Caller, template_id: str, edit: TemplateEdit) -> None:
     """The project's template as wanted. Instances made from it stay as they are. Raises `TemplateNotFound`."""
     async with service.database.writing() as tx:
-        template = await store.find_user_template(tx, caller.project, template_id)
+        template = await store.lock_own_template(tx, caller.project, template_id)
         if template is None:
             raise not_found(template_id)
         if edit.name not in (None, template.name):

@@ -113,7 +113,7 @@ async def unwatch_instance(ctx: StepContext) -> None:
 
 
 async def verify(ctx: StepContext) -> None:
-    """A client writes and reads a key at the instance's address; in each shard. It is the tenant's, if that may."""
+    """The tenant's client, if it may, writes and reads a key at the instance's address; in each shard."""
     login = _login(ctx)
     gone = ctx.job.params.get("leaving", ())
     serving = tuple(proxy for proxy in ctx.instance.proxies if proxy.id not in gone)
