@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from cachestead import errors
 from cachestead.domain.flavors import Flavor
-from cachestead.domain.instances import Instance, Mode
+from cachestead.domain.instances import Mode
 
 Values = dict[str, str]
 """Values by the parameter's name."""
@@ -80,9 +80,7 @@ class Parameter:
                     raise self._refusal(f"one of {self.range or 'nothing here'}")
             case Kind.EVENTS:
                 if not _are_events(value, self.range):
-                    raise self._refusal(
-                        "K or E, then letters of g$lshzxe or A for all of them, each once; or empty"
-                    )
+                    raise self._refusal("K or E, then A or letters of g$lshzxe, each once; or empty")
         return value
 
     def nearest(self, value: str) -> str:
@@ -183,12 +181,11 @@ class ParameterCatalogue:
         """The id of a parameter that is there."""
         return next(entry.id for entry in self._entries if entry.name == name)
 
-    def values_of(self, instance: Instance, flavor: Flavor) -> Values:
-        """What every parameter of the instance is with this flavor."""
-        chosen = instance.parameters
+    def values_of(self, mode: Mode, flavor: Flavor, chosen: Mapping[str, str]) -> Values:
+        """What every parameter of an instance is that has chosen these values."""
         return {
             one.name: one.nearest(chosen[one.name]) if one.name in chosen else one.default
-            for one in self.parameters_of(instance.mode, flavor)
+            for one in self.parameters_of(mode, flavor)
         }
 
 

@@ -48,7 +48,7 @@ async def get_configuration(service: Service, caller: Caller, instance_id: str) 
     return Configuration(
         instance=instance,
         parameters=service.parameters.parameters_of(instance.mode, flavor),
-        values=service.parameters.values_of(instance, flavor),
+        values=service.parameters.values_of(instance.mode, flavor, instance.parameters),
         status=_status(instance, changes),
         changed_at=changes[0].updated_at if changes else instance.created_at,
     )
@@ -79,7 +79,7 @@ async def change_parameters(
         values = check_values(service.parameters.parameters_of(instance.mode, flavor), wanted)
         if instance.task == CHANGE_PARAMETERS.lock:
             raise changing(f"instance {instance_id}")
-        before = service.parameters.values_of(instance, flavor)
+        before = service.parameters.values_of(instance.mode, flavor, instance.parameters)
         params = {
             "names": sorted(values),
             "parameters": {**instance.parameters, **values},

@@ -103,11 +103,8 @@ async def _tell_node(ctx: StepContext, instance: Instance, node: Node) -> None:
 
 async def _set_on_node(ctx: StepContext, instance: Instance, node: Node) -> None:
     machinery, names = ctx.machinery, set_together(ctx.job.params["names"])
-    engine, flavor, client = (
-        engine_of(machinery, instance),
-        flavor_of(machinery, instance),
-        client_of(machinery, instance, node),
-    )
+    engine, flavor = engine_of(machinery, instance), flavor_of(machinery, instance)
+    client = client_of(machinery, instance, node)
     values = node_values(machinery, instance, flavor)
     named = {name: value for name, value in values.items() if name in names}
     await live.set_parameters(client, named, engine, flavor.node_memory)

@@ -125,7 +125,7 @@ def limits_of(flavor: Flavor) -> Limits:
 
 def node_values(machinery: Machinery, instance: Instance, flavor: Flavor) -> Values:
     """The parameters that data nodes of the instance keep to when it has this flavor."""
-    values = machinery.parameters.values_of(instance, flavor)
+    values = machinery.parameters.values_of(instance.mode, flavor, instance.parameters)
     if not instance.mode.has_proxies:
         return values
     return _BEHIND_PROXIES | {name: value for name, value in values.items() if name not in _OF_PROXIES}

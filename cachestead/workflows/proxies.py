@@ -82,7 +82,7 @@ def spec_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> NodeSpec:
 def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> ProxyConfiguration:
     """What the proxy is told."""
     secrets, flavor = open_secrets(machinery.vault, instance), flavor_of(machinery, instance)
-    values = machinery.parameters.values_of(instance, flavor)
+    values = machinery.parameters.values_of(instance.mode, flavor, instance.parameters)
     clustered = instance.mode.is_clustered
     return ProxyConfiguration(
         id=proxy.id,
