@@ -263,7 +263,7 @@ def test_changes_are_listed_page_by_page(configured: Configured):
     assert configured.histories(offset=1, limit=2) == every[1:3]
     assert configured.histories(offset=len(every)) == []
     for query in ({"limit": 0}, {"limit": 1001}, {"offset": -1}, {"limit": "x"}):
-        check_refused(configured.api.get(f"{configured.path}/config-histories", params=query), "DCS.4062")
+        check_refused(configured.api.get(f"{configured.path}/config-histories", params=query), "DCS.4800", *query)
     path = f"{configured.path}/config-histories/00000000-0000-4000-8000-000000000000"
     check_refused(configured.api.get(path), "DCS.4062", "history_id")
 
@@ -369,9 +369,14 @@ def test_a_tenant_may_not_write_while_the_instance_is_read_only(configured: Conf
 @split
 def test_proxies_end_idle_clients_and_nobody_else_does(configured: Configured):
     assert configured.set(timeout=1) == "SUCCESS"
-    with client_of(configured.instance, protocol=2) as tenant:
-        first = tenant.client_id()
-        eventually(lambda: first not in {int(one["id"]) for one in tenant.client_list()} or None)
+    with client_of(configured.instance, protocol=2) as idle, configured.clients("redis-proxy") as proxies:
+        mine = idle.client_id()
+
+        def listed() -> set[int]:
+            return {int(one["id"]) for proxy in proxies for one in proxy.client_list()}
+
+        assert mine in listed()
+        eventually(lambda: mine not in listed())
     assert configured.set(timeout=0) == "SUCCESS"
 
 
@@ -382,8 +387,11 @@ def test_proxies_take_as_many_clients_as_was_set(configured: Configured):
         assert {one.info("clients")["maxclients"] for one in proxies} == {333}
 
 
-@standby
-def test_values_go_with_the_instance_to_another_type_and_back(configured: Configured):
+def test_values_go_with_the_instance_to_another_type_and_back(installation: Installation, api: httpx.Client):
+    spec = "redis.ha.xu1.large.r2.1"
+    made = installation.create("changes-its-type", spec, capacity=1, engine_version="6.0")
+    configured = Configured(installation, api, made)
+
     def become(spec: str) -> None:
         body = {"spec_code": spec, "new_capacity": 1, "change_type": "instanceType"}
         assert configured.api.post(f"{configured.path}/resize", json=body).status_code == 204
