@@ -146,6 +146,10 @@ class World:
         node = group["replication_list"][1]["node_id"]
         return f"/instance/{self.cluster}/groups/{group['group_id']}/replications/{node}"
 
+    def settled_single(self) -> str:
+        """The single-node instance once nothing is being done to it."""
+        return str(self.installation.wait(self.single)["instance_id"])
+
     @staticmethod
     def timeout(seconds: int) -> dict[str, Any]:
         """A body that changes one parameter."""
@@ -238,7 +242,9 @@ CALLS: dict[str, Call] = {
     ),
     "list_configurations": lambda w: w.api.get(f"/instances/{w.ha}/configs"),
     "update_configurations": lambda w: w.api.put(f"/instances/{w.ha}/configs", json=w.timeout(60)),
-    "update_instance_config": lambda w: w.api.put(f"/instances/{w.single}/async-configs", json=w.timeout(61)),
+    "update_instance_config": lambda w: w.api.put(
+        f"/instances/{w.settled_single()}/async-configs", json=w.timeout(61)
+    ),
     "list_config_histories": lambda w: w.api.get(f"/instances/{w.ha}/config-histories"),
     "show_config_history_detail": lambda w: w.api.get(f"/instances/{w.ha}/config-histories/{w.history()}"),
     "list_config_templates": lambda w: w.api.get("/config-templates", params={"type": "sys"}),
