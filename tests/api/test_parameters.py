@@ -15,6 +15,7 @@ import redis
 from configured import Configured
 from huaweicloudsdkdcs import v2 as sdk
 from installation import CLUSTER, HA, PASSWORD, PROXY, SINGLE, SPLIT, Installation, client_of, eventually
+from redis.sentinel import Sentinel
 from refusals import check_refused, look
 
 from cachestead.bootstrap import load_flavors, load_parameters
@@ -378,6 +379,53 @@ def test_proxies_end_idle_clients_and_nobody_else_does(configured: Configured):
         assert mine in listed()
         eventually(lambda: mine not in listed())
     assert configured.set(timeout=0) == "SUCCESS"
+
+
+@split
+def test_keys_are_listed_by_replicas_where_that_is_wanted(configured: Configured):
+    def asked() -> dict[str, int]:
+        """How often each node listed keys, by its role."""
+        with configured.clients() as nodes:
+            return {
+                str(node.info("replication")["role"]): node.info("commandstats")
+                .get("cmdstat_keys", {})
+                .get("calls", 0)
+                for node in nodes
+            }
+
+    for value, role in (("KEYS", "slave"), ("", "master")):
+        assert configured.set(support_dispatch_to_replica_list=value) == "SUCCESS"
+        before = asked()
+        with client_of(configured.instance) as tenant:
+            tenant.set("listed", "yes")
+
+            def listed(tenant: redis.Redis = tenant, role: str = role, before: int = before[role]) -> bool:
+                # A replica may lag behind a little, and is not asked until it has been found to keep up.
+                return "listed" in tenant.keys("lis*") and asked()[role] > before
+
+            eventually(listed)
+    assert asked()["slave"] == before["slave"]
+
+
+@clustered
+def test_clients_of_sentinels_find_the_instance_where_that_is_wanted(configured: Configured):
+    instance = configured.instance
+    there = (instance["ip"], int(instance["port"]))
+    asking = Sentinel([there], sentinel_kwargs={"password": PASSWORD}, password=PASSWORD, decode_responses=True)
+    assert configured.set(cluster_sentinel_enabled="no") == "SUCCESS"
+    with pytest.raises(redis.ResponseError, match="unknown command"):
+        asking.discover_master("mymaster")
+    assert configured.set(cluster_sentinel_enabled="yes") == "SUCCESS"
+    assert asking.discover_master("mymaster") == there
+    assert asking.discover_slaves("mymaster") == []
+    assert asking.master_for("mymaster").set("found", "yes")
+    with client_of(instance, protocol=2) as tenant:
+        assert tuple(tenant.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "any")) == (
+            there[0], str(there[1]),
+        )  # fmt: skip
+        for words in (("MASTERS", "x"), ("MASTER",), ("NONSENSE",), ("FAILOVER", "mymaster")):
+            with pytest.raises(redis.ResponseError):
+                tenant.execute_command("SENTINEL", *words)
 
 
 @clustered

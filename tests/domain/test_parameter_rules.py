@@ -25,7 +25,6 @@ FLAVOR = {
 }
 UNAVAILABLE = {
     "auto-kill-timeout-lua-process": {"yes"},
-    "cluster-sentinel-enabled": {"yes"},
     "dispatch-pubsub-to-fixed-shard": {"no"},
     "multi-db": {"yes"},
 }
