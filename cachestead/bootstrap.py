@@ -36,6 +36,7 @@ from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers
 from cachestead.reconcilers.maintenance import Maintenance
+from cachestead.reconcilers.scripts import Scripts
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
 from cachestead.runtime.process.runtime import ProcessRuntime
@@ -62,6 +63,7 @@ class Application:
     health: Health
     leftovers: Leftovers
     maintenance: Maintenance
+    scripts: Scripts
     sentinels: SentinelNodes
     names: Responder | None
     http: FastAPI
@@ -170,6 +172,7 @@ async def build(settings: Settings) -> Application:
         health=Health(machinery, sentinels.ensure),
         leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, timedelta(days=settings.jobs.keep_days)),
         maintenance=Maintenance(service),
+        scripts=Scripts(machinery),
         sentinels=sentinels,
         names=_names(settings, database),
         http=build_app(

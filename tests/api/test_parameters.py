@@ -15,6 +15,8 @@ import redis
 from configured import Configured
 from huaweicloudsdkdcs import v2 as sdk
 from installation import CLUSTER, HA, PASSWORD, PROXY, SINGLE, SPLIT, Installation, client_of, eventually
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 from refusals import check_refused, look
 
@@ -379,6 +381,55 @@ def test_proxies_end_idle_clients_and_nobody_else_does(configured: Configured):
         assert mine in listed()
         eventually(lambda: mine not in listed())
     assert configured.set(timeout=0) == "SUCCESS"
+
+
+LOOP = "while true do end"
+
+
+@pytest.mark.parametrize("configured", [Mode.HA, Mode.CLUSTER, Mode.PROXY], indirect=True)
+def test_scripts_that_run_for_too_long_are_ended_where_that_is_wanted(configured: Configured):
+    limit = {"lua_time_limit": 100, "appendonly": "yes"} if str(configured) != "proxy" else {"lua_time_limit": 100}
+    assert configured.set(auto_kill_timeout_lua_process="yes", **limit) == "SUCCESS"
+    if str(configured) == "cluster":
+        instance = configured.instance | {"ip": configured.addresses("redis-server")[0]}
+    else:
+        instance = configured.instance
+    key = next(f"kept-{n}" for n in range(10_000) if _takes(instance, f"kept-{n}"))
+    # Asked once: who asks again has the next node end, too.
+    once = {"protocol": 2, "socket_timeout": 20, "retry": Retry(NoBackoff(), 0)}
+    with client_of(instance, **once) as tenant, pytest.raises(redis.ResponseError, match="kill"):
+        tenant.eval(LOOP, 1, key)
+    # One that has written takes its node with it; what was acknowledged before is there again.
+    with client_of(instance, **once) as tenant, pytest.raises(redis.RedisError):
+        tenant.eval("redis.call('set', KEYS[1], 'half') " + LOOP, 1, key)
+    configured.installation.wait(configured.instance["instance_id"], seconds=60)
+
+    def is_as_before() -> bool:
+        nodes = [configured.instance | {"ip": one} for one in configured.addresses("redis-server")]
+        if str(configured) != "cluster":
+            nodes = [configured.instance]
+        return any(_value(one, key) == "whole" for one in nodes)
+
+    eventually(is_as_before, 60)
+    assert configured.set(auto_kill_timeout_lua_process="no") == "SUCCESS"
+    configured.installation.wait(configured.instance["instance_id"], seconds=60)
+
+
+def _takes(instance: dict[str, Any], key: str) -> bool:
+    """Whether the key can be written there."""
+    with client_of(instance, protocol=2) as tenant:
+        try:
+            return bool(tenant.set(key, "whole"))
+        except redis.ResponseError:
+            return False
+
+
+def _value(instance: dict[str, Any], key: str) -> str | None:
+    with client_of(instance, protocol=2) as tenant:
+        try:
+            return str(tenant.get(key))
+        except redis.RedisError:
+            return None
 
 
 @split

@@ -24,7 +24,6 @@ FLAVOR = {
     Mode.HA_RW_SPLIT: FLAVORS.get("redis.ha.xu1.large.p2.1", 1),
 }
 UNAVAILABLE = {
-    "auto-kill-timeout-lua-process": {"yes"},
     "dispatch-pubsub-to-fixed-shard": {"no"},
     "multi-db": {"yes"},
 }
