@@ -19,6 +19,8 @@ from cachestead.workflows.machinery import Machinery, client_of, flavor_of, node
 log = structlog.get_logger()
 
 PARAMETER = "auto-kill-timeout-lua-process"
+_STATES = (State.RUNNING, State.ERROR)
+"""With a node that answers nobody an instance may be in ERROR: that is to end, too."""
 
 
 class Scripts:
@@ -30,7 +32,7 @@ class Scripts:
     async def run_pass(self) -> None:
         """Look at every node of the instances whose tenants want it."""
         async with self._machinery.database.reading() as tx:
-            found = await store.list_any_with_parameter(tx, State.RUNNING, PARAMETER, "yes")
+            found = await store.list_any_with_parameter(tx, _STATES, PARAMETER, "yes")
         await asyncio.gather(*(self._look_at(one, node) for one in found for node in one.nodes))
 
     async def _look_at(self, instance: Instance, node: Node) -> None:

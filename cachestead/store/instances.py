@@ -155,10 +155,10 @@ async def list_any_instances(tx: Tx, states: Sequence[State]) -> list[Instance]:
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
-async def list_any_with_parameter(tx: Tx, state: State, name: str, value: str) -> list[Instance]:
-    """Every instance in this state whose tenant chose this value of a parameter, with nodes."""
+async def list_any_with_parameter(tx: Tx, states: Sequence[State], name: str, value: str) -> list[Instance]:
+    """Every instance in one of these states whose tenant chose this value of a parameter, with nodes."""
     chosen = instances.c.parameters[name].as_string() == value
-    rows = (await tx.execute(select(instances).where(instances.c.state == state, chosen))).mappings().all()
+    rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), chosen))).mappings().all()
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
