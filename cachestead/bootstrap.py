@@ -18,6 +18,7 @@ from cachestead.api.app import build_app
 from cachestead.api.iam.routes import Identity
 from cachestead.api.services import Services
 from cachestead.domain.flavors import FlavorCatalogue, parse_flavors
+from cachestead.domain.parameters import ParameterCatalogue, parse_parameters
 from cachestead.domain.sizes import MiB
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, find_engines
@@ -35,6 +36,7 @@ from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers, Retention
 from cachestead.reconcilers.maintenance import Maintenance
+from cachestead.reconcilers.scripts import Scripts
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
 from cachestead.runtime.process.runtime import ProcessRuntime
@@ -61,6 +63,7 @@ class Application:
     health: Health
     leftovers: Leftovers
     maintenance: Maintenance
+    scripts: Scripts
     sentinels: SentinelNodes
     names: Responder | None
     http: FastAPI
@@ -120,6 +123,11 @@ def load_flavors() -> FlavorCatalogue:
     return parse_flavors(resources.files("cachestead.domain").joinpath("data/flavors.csv").read_text())
 
 
+def load_parameters() -> ParameterCatalogue:
+    """The catalogue that ships with the product."""
+    return parse_parameters(resources.files("cachestead.domain").joinpath("data/parameters.toml").read_text())
+
+
 async def build(settings: Settings) -> Application:
     """Migrate the records, make what the first start makes, and put everything together."""
     make_private(settings.data_dir)
@@ -140,6 +148,7 @@ async def build(settings: Settings) -> Application:
         vip_script=write_script(settings.data_dir / "vip"),
         vault=vault,
         flavors=load_flavors(),
+        parameters=load_parameters(),
         failover=settings.failover,
         now=lambda: datetime.now(UTC),
     )
@@ -163,6 +172,7 @@ async def build(settings: Settings) -> Application:
         health=Health(machinery, sentinels.ensure),
         leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, _retention(settings)),
         maintenance=Maintenance(service),
+        scripts=Scripts(machinery),
         sentinels=sentinels,
         names=_names(settings, database),
         http=build_app(

@@ -584,3 +584,28 @@ class SessionsNotSupported(ServiceError):
     """Client Management is not supported."""
 
     code, status = "DCS.4848", 400
+
+
+class InstanceTypeNotSupported(ServiceError):
+    """Instance type is not supported."""
+
+    code, status = "DCS.4007", 400
+
+
+class InvalidParameterValue(ServiceError):
+    """Invalid value of the configure parameter {name}."""
+
+    code, status = "DCS.4066", 400
+
+
+class ParametersChanging(ServiceError):
+    """Another user is modifying configuration parameters of the DCS instance. Please try again later."""
+
+    code, status = "DCS.4069", 500
+
+
+class TemplateNotFound(ServiceError):
+    """The parameter template does not exist."""
+
+    # Not in table 6.2: clients know the code by what the public service answers.
+    code, status = "DCS.4988", 400

@@ -32,6 +32,7 @@ from cachestead.store import facts
 log = structlog.get_logger()
 
 _LEFTOVERS_SECONDS = 60.0
+_SCRIPTS_SECONDS = 1.0
 
 
 class AlreadyRunning(Exception):
@@ -77,6 +78,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         Loop("health", health.run_pass, settings.failover.health_seconds),
         Loop("leftovers", application.leftovers.run_pass, _LEFTOVERS_SECONDS),
         Loop("maintenance", application.maintenance.run_pass, settings.jobs.maintenance_seconds),
+        Loop("scripts", application.scripts.run_pass, _SCRIPTS_SECONDS),
     ]
     await health.run_pass()
     watches = [asyncio.create_task(health.watch_exits()), asyncio.create_task(health.watch_frozen())]

@@ -167,6 +167,8 @@ class QuotaSettings(Group):
     """Instances per project."""
     ram_gb: int = Field(default=1024, ge=0)
     """Memory per project, in GB."""
+    templates: int = Field(default=100, ge=0)
+    """Parameter templates of its own, per project."""
 
 
 class FailoverSettings(Group):

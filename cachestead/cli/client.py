@@ -175,6 +175,53 @@ class Client:
         body = {"node_id": node, "kill_all_nodes": node is None}
         return str(self._project("POST", f"/instances/{instance}/clients/kill-all", body)["job_id"])
 
+    def list_configurations(self, instance: str) -> Json:
+        """Parameters of an instance, and how the last change of them is doing."""
+        return self._project("GET", f"/instances/{instance}/configs")
+
+    def update_instance_config(self, instance: str, values: dict[str, str]) -> str:
+        """Begin to change parameters; the job that does it."""
+        wanted = [{"param_name": name, "param_value": value} for name, value in values.items()]
+        return str(
+            self._project("PUT", f"/instances/{instance}/async-configs", {"redis_config": wanted})["job_id"]
+        )
+
+    def list_config_histories(self, instance: str, limit: int = 10) -> list[Json]:
+        """Changes of an instance's parameters, the newest first."""
+        query = {"offset": 0, "limit": limit}
+        return list(self._project("GET", f"/instances/{instance}/config-histories", query=query)["histories"])
+
+    def show_config_history_detail(self, instance: str, history: str) -> Json:
+        """One change, with its values before and after."""
+        return self._project("GET", f"/instances/{instance}/config-histories/{history}")
+
+    def list_config_templates(self, kind: str, **filters: str) -> Iterator[Json]:
+        """Every template of a kind that matches, page by page."""
+        offset = 0
+        while True:
+            query = {"type": kind, "offset": offset, "limit": PAGE, **filters}
+            page = self._project("GET", "/config-templates", query=query)["templates"]
+            yield from page
+            offset += PAGE
+            if len(page) < PAGE:
+                return
+
+    def show_config_template(self, template: str, kind: str) -> Json:
+        """One template with its parameters."""
+        return self._project("GET", f"/config-templates/{template}", query={"type": kind})
+
+    def create_custom_template(self, body: Json) -> str:
+        """The id of a new template."""
+        return str(self._project("POST", "/config-templates", body)["id"])
+
+    def update_config_template(self, template: str, body: Json) -> None:
+        """Change one of the project's own templates."""
+        self._project("PUT", f"/config-templates/{template}", body)
+
+    def delete_config_template(self, template: str) -> None:
+        """Delete one of the project's own templates."""
+        self._project("DELETE", f"/config-templates/{template}")
+
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""
         return list(self._project("GET", "/flavors", query=filters)["flavors"])

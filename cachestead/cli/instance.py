@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from cachestead.cli.printing import print_fields, print_json, print_rows, say
 from cachestead.cli.session import Instance, complete_instance, get_instance, open_client
 from cachestead.cli.shape import nodes, resize, swap
 from cachestead.cli.tag import read_tags
+from cachestead.cli.template import complete_template, get_template
 from cachestead.cli.waiting import Goal, wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and delete instances.")
@@ -81,6 +83,12 @@ def create(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", help="KEY=VALUE; may be repeated.", show_default=False)
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameter template, by name or id.", autocompletion=complete_template, show_default=False
+        ),
+    ] = None,
     vpc_id: Annotated[
         str | None, typer.Option(help="VPC; the installation's when absent.", show_default=False)
     ] = None,
@@ -121,6 +129,8 @@ def create(
     )
     password = choose_password(ask=ask_password, stdin=password_stdin, none=no_password)
     with open_client(data_dir, config) as client:
+        if template is not None:
+            order = replace(order, template_id=get_template(client, template)["template_id"])
         made = _create(client, order, password)
         # Before the wait: whoever interrupts it still has to know the password.
         if password.made_up and output is Output.TABLE:

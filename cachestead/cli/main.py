@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cachestead.cli import flavor, instance, sessions, tag, task, zone
+from cachestead.cli import flavor, instance, parameter, sessions, tag, task, template, zone
 from cachestead.cli.doctor import doctor
 from cachestead.cli.env import env
 from cachestead.cli.failures import CommandFailed
@@ -49,6 +49,8 @@ app.command(epilog=examples("cachestead down", "cachestead down --all --data-dir
 app.command(epilog=examples('eval "$(cachestead env)"', "cachestead env --format json | jq -r .endpoint"))(env)
 app.command(epilog=examples("cachestead doctor"))(doctor)
 app.add_typer(instance.app, name="instance")
+app.add_typer(parameter.app, name="parameter")
+app.add_typer(template.app, name="template")
 app.add_typer(sessions.app, name="session")
 app.add_typer(tag.app, name="tag")
 app.add_typer(flavor.app, name="flavor")

@@ -41,6 +41,7 @@ class Order:
     tags: dict[str, str] = field(default_factory=dict)
     vpc_id: str | None = None
     subnet_id: str | None = None
+    template_id: str | None = None
 
 
 def cache_mode_of(kind: str) -> str:
@@ -122,6 +123,7 @@ def build_body(order: Order, flavor: Json, zones: list[str], here: Connection, p
         "port": order.port,
         "private_ip": order.private_ip,
         "description": order.description,
+        "template_id": order.template_id,
         "tags": [{"key": key, "value": value} for key, value in order.tags.items()] or None,
     }
     return body | {key: value for key, value in wishes.items() if value is not None}

@@ -87,6 +87,7 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "SwapMaster": errors.Configuring,
     "SlavePriority": errors.Configuring,
     "RemoveIpFromDns": errors.Configuring,
+    "ModifyConfig": errors.Configuring,
 }
 """The documented code for what is running, by state or by task."""
 
@@ -218,7 +219,7 @@ class Instance:
     used_memory: MiB = MiB(0)  # noqa: RUF009 - a NewType call is the value itself
     password_state: PasswordState = PasswordState()
     parameters: dict[str, str] = field(default_factory=dict)
-    """Values that differ from the version's defaults, by parameter name."""
+    """Values that were chosen, by parameter name; those of another type's parameters are without effect."""
     nodes: tuple[Node, ...] = ()
     """Empty where the query did not ask for them."""
     proxies: tuple[Proxy, ...] = ()

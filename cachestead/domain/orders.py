@@ -20,7 +20,7 @@ from cachestead.domain.instances import Instance, Mode, State
 from cachestead.domain.proxies import plan_proxies, proxy_count
 from cachestead.domain.shards import Layout, instance_address, plan_nodes
 from cachestead.domain.sizes import MiB
-from cachestead.domain.templates import is_known_template
+from cachestead.domain.templates import Template
 
 DEFAULT_PORT = 6379
 DEFAULT_WINDOW = ("18:00:00", "19:00:00")
@@ -95,6 +95,8 @@ class CheckedOrder:
     backup_policy: dict[str, Any] | None
     tags: dict[str, str]
     rename_commands: dict[str, str]
+    parameters: dict[str, str]
+    """Values that the template chose."""
 
     @property
     def node_port(self) -> int:
@@ -110,9 +112,16 @@ class CheckedOrder:
 
 
 def check_order(
-    order: Order, flavors: FlavorCatalogue, network: Network, zone_codes: Sequence[str]
+    order: Order,
+    flavors: FlavorCatalogue,
+    network: Network,
+    zone_codes: Sequence[str],
+    template: Template | None = None,
 ) -> CheckedOrder:
-    """The order with every rule of section 4.1.1 applied; raises the documented code of the first that fails."""
+    """The order with every rule of section 4.1.1 applied; raises the documented code of the first that fails.
+
+    `template` is the one that the order names, if the caller has it.
+    """
     if not 1 <= order.count <= MAX_PER_ORDER:
         raise errors.InvalidParameter(f"instance_num: 1-{MAX_PER_ORDER}", name="instance_num")
     rules.check_name(order.name, order.count)
@@ -129,7 +138,7 @@ def check_order(
             raise errors.BackupNotSupported(
                 "instance_backup_policy: a single-node instance keeps nothing to back up"
             )
-    if order.template_id and not is_known_template(order.template_id, str(order.engine_version), flavor.mode):
+    if order.template_id and not (template and template.fits(str(order.engine_version), flavor.mode)):
         raise errors.InvalidParameter(
             "template_id: no such template for this version and type", name="template_id"
         )
@@ -142,6 +151,7 @@ def check_order(
         backup_policy=policy,
         tags=rules.check_tags(order.tags),
         rename_commands=rules.check_rename_commands(order.rename_commands),
+        parameters=dict(template.parameters) if template else {},
     )
 
 
@@ -317,6 +327,7 @@ def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: dateti
         user_name=orderer.user_name,
         description=order.description,
         rename_commands=checked.rename_commands,
+        parameters=checked.parameters,
         backup_policy=checked.backup_policy,
         tags=checked.tags,
         template_id=order.template_id or None,

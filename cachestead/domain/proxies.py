@@ -19,9 +19,9 @@ def proxy_count(flavor: Flavor) -> int:
     return flavor.proxy_num if flavor.mode.has_proxies else 0
 
 
-def proxy_connections(flavor: Flavor) -> int:
-    """Clients that one proxy of the flavor takes."""
-    return max(1, flavor.max_connections // max(1, proxy_count(flavor)))
+def proxy_connections(flavor: Flavor, in_all: int) -> int:
+    """Clients that one proxy of the flavor takes, of so many in all."""
+    return max(1, in_all // max(1, proxy_count(flavor)))
 
 
 def free_ordinals(proxies: Sequence[Proxy], wanted: int) -> list[int]:

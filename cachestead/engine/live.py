@@ -40,17 +40,18 @@ class Limits:
 
 
 async def set_limits(client: Client, limits: Limits, parameters: Mapping[str, str], engine: Engine) -> None:
-    """The limits are in force; a parameter of the same name goes before them."""
+    """The limits are in force, and the parameters, of which one of the same name goes before a limit."""
     directives = {
         "maxmemory": str(limits.maxmemory),
+        "maxclients": str(limits.maxclients),
         "appendonly": "yes" if limits.persistent else "no",
         **directives_of(parameters, engine, limits.maxmemory),
     }
+    clients = {"maxclients": directives.pop("maxclients")}
     await set_directives(client, directives)
-    if "maxclients" not in parameters:
-        # A machine that cannot have as many open files says no; the configuration file would get fewer, too.
-        with contextlib.suppress(EngineRefused):
-            await set_directives(client, {"maxclients": str(limits.maxclients)})
+    # A machine that cannot have as many open files says no; the configuration file would get fewer, too.
+    with contextlib.suppress(EngineRefused):
+        await set_directives(client, clients)
 
 
 async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:

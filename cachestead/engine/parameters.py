@@ -7,7 +7,7 @@ directive (the proxy's, the access rules', the watcher's) is not here and is ski
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cachestead.engine.catalogue import Engine
 
@@ -30,8 +30,15 @@ _HARD, _SOFT = "client-output-buffer-slave-hard-limit", "client-output-buffer-sl
 _SECONDS = "client-output-buffer-limit-slave-soft-seconds"
 REPLICA_BUFFER = frozenset({_HARD, _SOFT, _SECONDS})
 """Three parameters that the engine takes as one directive."""
-KEYS_PER_EFFORT = 5
-"""One step of active-expire-effort looks at 5 more keys than the usual 20."""
+KEYS_PER_ROUND, KEYS_PER_EFFORT, MOST_EFFORT = 20, 5, 10
+"""Keys that a round of looking for expired ones takes at the least effort, and that each further step adds."""
+USUAL_HZ, MOST_HZ = 10, 500
+
+
+def set_together(names: Iterable[str]) -> frozenset[str]:
+    """These parameters and those that the engine takes in one directive with one of them."""
+    named = frozenset(names)
+    return named | REPLICA_BUFFER if named & REPLICA_BUFFER else named
 
 
 def directives_of(parameters: Mapping[str, str], engine: Engine, maxmemory: int) -> dict[str, str]:
@@ -51,7 +58,16 @@ def busy_directive(engine: Engine) -> str:
 
 def expire_effort(keys_per_round: int) -> int:
     """The effort (1 to 10) that looks at as many keys per round."""
-    return min(10, max(1, 1 + math.ceil((keys_per_round - 20) / KEYS_PER_EFFORT)))
+    return min(MOST_EFFORT, max(1, 1 + math.ceil((keys_per_round - KEYS_PER_ROUND) / KEYS_PER_EFFORT)))
+
+
+def _expire_directives(keys_per_round: int, engine: Engine) -> dict[str, str]:
+    """Beyond what the effort can do there are more rounds in a second; an engine without it has nothing else."""
+    has_effort = engine.compatible_version >= (6, 0, 0)
+    most = KEYS_PER_ROUND + (MOST_EFFORT - 1) * KEYS_PER_EFFORT if has_effort else KEYS_PER_ROUND
+    rounds = max(USUAL_HZ, math.ceil(USUAL_HZ * keys_per_round / most))
+    effort = {"active-expire-effort": str(expire_effort(keys_per_round))} if has_effort else {}
+    return effort | {"hz": str(min(MOST_HZ, rounds))}
 
 
 def _directive(name: str, value: str, engine: Engine) -> dict[str, str]:
@@ -60,8 +76,8 @@ def _directive(name: str, value: str, engine: Engine) -> dict[str, str]:
         return {name: value}
     if name in RENAMED_IN_7:
         return {RENAMED_IN_7[name] if version >= (7, 0, 0) else name: value}
-    if name == "active-expire-num" and version >= (6, 0, 0):
-        return {"active-expire-effort": str(expire_effort(int(value)))}
+    if name == "active-expire-num":
+        return _expire_directives(int(value), engine)
     if name == "list-max-ziplist-entries":
         # Since 3.2 a list is a chain of compact nodes; a positive figure is the number of elements per node.
         return {"list-max-listpack-size" if version >= (7, 0, 0) else "list-max-ziplist-size": value}

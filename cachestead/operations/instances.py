@@ -36,7 +36,7 @@ from cachestead.operations.jobs import new_job
 from cachestead.operations.service import Service
 from cachestead.store import instances as store
 from cachestead.store import jobs as job_store
-from cachestead.store import networks
+from cachestead.store import networks, templates
 from cachestead.store.database import Tx
 from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.create_instance import CREATE_INSTANCE
@@ -54,7 +54,8 @@ async def create_instances(service: Service, caller: Caller, order: Order) -> li
     async with service.database.writing() as tx:
         await networks.lock_allocation(tx)
         network = await service.network_of(tx, project)
-        checked = check_order(order, service.flavors, network, [zone.code for zone in service.zones])
+        template = await templates.find_template(tx, project, order.template_id) if order.template_id else None
+        checked = check_order(order, service.flavors, network, [zone.code for zone in service.zones], template)
         usage = await store.get_usage(tx, project)
         promised = await store.get_promised_memory(tx)
         check_headroom(

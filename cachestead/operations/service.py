@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from cachestead.domain.flavors import FlavorCatalogue
 from cachestead.domain.jobs import Job
 from cachestead.domain.orders import Network
+from cachestead.domain.parameters import ParameterCatalogue
 from cachestead.domain.sizes import MiB
 from cachestead.identity.secrets import Vault
 from cachestead.settings import QuotaSettings, RegionSettings
@@ -70,6 +71,11 @@ class Service:
     def flavors(self) -> FlavorCatalogue:
         """Every flavor there is."""
         return self.machinery.flavors
+
+    @property
+    def parameters(self) -> ParameterCatalogue:
+        """Every parameter there is."""
+        return self.machinery.parameters
 
     @property
     def vault(self) -> Vault:

@@ -157,7 +157,12 @@ def dbsize(call: Call) -> bytes | None:
 
 @immediate("keys")
 def keys(call: Call) -> bytes | None:
-    """Keys of all shards that match."""
+    """Keys of all shards that match; of one with replicas, by one of these where the tenant wants that."""
+    session = call.session
+    told = session.proxy.configuration
+    if told.layout is Layout.REPLICATED and told.parameters.get("support-dispatch-to-replica-list") == "KEYS":
+        next(session.router.lane(session.style).readers).send(call.entry)
+        return None
     return everywhere(call, join)
 
 

@@ -7,7 +7,7 @@ from re import compile as compile_pattern
 
 from cachestead.proxy.batches import Gathering
 from cachestead.proxy.calls import Call, immediate, pass_on, whole_number
-from cachestead.proxy.configuration import Layout, ProxyConfiguration
+from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import pack
 from cachestead.proxy.info import merge_info
 from cachestead.proxy.replies import (
@@ -24,6 +24,9 @@ from cachestead.proxy.replies import (
     unknown_subcommand,
     verbatim,
 )
+
+SENTINEL_NAME = "mymaster"
+"""What the one master is called that is listed; asked for by name, any is it."""
 
 
 @immediate("info")
@@ -164,6 +167,38 @@ def icluster(call: Call) -> bytes | None:
         0,
     )
     return None
+
+
+@immediate("sentinel")
+def sentinel(call: Call) -> bytes:
+    """What clients of Sentinels ask, where the tenant wants it answered: the master is where this client is."""
+    told = call.session.proxy.configuration
+    if told.parameters.get("cluster-sentinel-enabled") != "yes" or told.endpoint is None:
+        return unknown_command(call.words)
+    named, at = len(call.words) == 3, told.endpoint
+    match call.option(1):
+        case "GET-MASTER-ADDR-BY-NAME" if named:
+            return encode([at.host, str(at.port)], call.protocol)
+        case "MASTER" if named:
+            return encode(_as_master(call.words[2].decode(errors="replace"), at), call.protocol)
+        case "MASTERS" if len(call.words) == 2:
+            return encode([_as_master(SENTINEL_NAME, at)], call.protocol)
+        case "REPLICAS" | "SLAVES" | "SENTINELS" if named:
+            return EMPTY_ARRAY
+    return unknown_subcommand(call.words)
+
+
+def _as_master(name: str, at: Address) -> dict[str, str]:
+    return {
+        "name": name,
+        "ip": at.host,
+        "port": str(at.port),
+        "flags": "master",
+        "role-reported": "master",
+        "num-slaves": "0",
+        "num-other-sentinels": "0",
+        "quorum": "1",
+    }
 
 
 @immediate("proxy")

@@ -29,7 +29,7 @@ SHIELDED: Mapping[str, str] = (
 )
 """Commands that are refused whatever the instance's version allows, and why."""
 
-_OWN = {"icluster": -2, "proxy": -2}
+_OWN = {"icluster": -2, "proxy": -2, "sentinel": -2}
 """Commands that no engine has, with their arity."""
 _AT_START = {
     "auth": -2, "client": -2, "config": -2, "echo": 2, "hello": -1, "info": -1, "latency": -2, "ping": -1,

@@ -155,6 +155,13 @@ async def list_any_instances(tx: Tx, states: Sequence[State]) -> list[Instance]:
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
+async def list_any_with_parameter(tx: Tx, states: Sequence[State], name: str, value: str) -> list[Instance]:
+    """Every instance in one of these states whose tenant chose this value of a parameter, with nodes."""
+    chosen = instances.c.parameters[name].as_string() == value
+    rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), chosen))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
 async def each_instance(tx: Tx, states: Sequence[State]) -> AsyncIterator[Instance]:
     """The same, some at a time, with the event loop let go in between: for passes over all that there is."""
     page = select(instances).where(instances.c.state.in_(states)).order_by(instances.c.id).limit(_AT_A_TIME)

@@ -251,3 +251,32 @@ sessions = Table(
     Column("events", String(8), nullable=False),
     Column("user", Text, nullable=False),
 )
+
+# --- parameters -----------------------------------------------------------------------------------------------
+
+parameter_changes = Table(
+    "parameter_changes",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("job_id", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("changes", JSON, nullable=False, comment="name, value before and value after of each"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("ix_parameter_changes_instance", "instance_id", "created_at", "id"),
+)
+
+parameter_templates = Table(
+    "parameter_templates",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text),
+    Column("engine_version", String(8), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("parameters", JSON, nullable=False, comment="what differs from the defaults"),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "name"),
+)

@@ -1,5 +1,6 @@
 """Every workflow there is. A workflow that is not listed here does not run."""
 
+from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.change_type import CHANGE_TYPE
@@ -31,6 +32,7 @@ ALL = (
     FLUSH_INSTANCE,
     CHANGE_PASSWORD,
     CHANGE_PORT,
+    CHANGE_PARAMETERS,
     CHANGE_CAPACITY,
     ADD_REPLICAS,
     REMOVE_REPLICAS,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Node, State
+from cachestead.domain.parameters import ParameterCatalogue, Values
 from cachestead.domain.shards import master_of, masters_of, shards_of
 from cachestead.engine import cluster
 from cachestead.engine.acl import ADMIN, NodeUsers
@@ -20,6 +21,7 @@ from cachestead.engine.catalogue import Engine, EngineCatalogue
 from cachestead.engine.commands import AdminCommands, admin_commands
 from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
+from cachestead.engine.live import Limits
 from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.engine.watched import WatchedShard
 from cachestead.identity.secrets import Vault
@@ -32,6 +34,10 @@ from cachestead.workflows.turns import Turns
 PROXIED_CLIENTS = 10_000
 READ_ONLY = "master-read-only"
 """The parameter with which tenants may not write."""
+_OF_PROXIES = frozenset({"maxclients", "timeout"})
+"""What proxies, where there are any, keep to in the place of data nodes."""
+_BEHIND_PROXIES = {"timeout": "0", "lua-time-limit": "5000", "proto-max-bulk-len": "536870912"}
+"""What the nodes keep to then, unless the type has the parameter: they may have been in front before."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Machinery:
     vip_script: Path
     vault: Vault
     flavors: FlavorCatalogue
+    parameters: ParameterCatalogue
     failover: FailoverSettings
     now: Callable[[], datetime]
     turns: Turns = field(default_factory=Turns)
@@ -109,6 +116,19 @@ def engine_of(machinery: Machinery, instance: Instance) -> Engine:
 def node_clients(flavor: Flavor) -> int:
     """The `maxclients` of a node. Proxies limit clients themselves, and need more connections than one each."""
     return max(flavor.node_connections, PROXIED_CLIENTS) if flavor.mode.has_proxies else flavor.node_connections
+
+
+def limits_of(flavor: Flavor) -> Limits:
+    """What the flavor decides for a node."""
+    return Limits(flavor.node_memory, node_clients(flavor), persistent=flavor.replica_count > 1)
+
+
+def node_values(machinery: Machinery, instance: Instance, flavor: Flavor) -> Values:
+    """The parameters that data nodes of the instance keep to when it has this flavor."""
+    values = machinery.parameters.values_of(instance.mode, flavor, instance.parameters)
+    if not instance.mode.has_proxies:
+        return values
+    return _BEHIND_PROXIES | {name: value for name, value in values.items() if name not in _OF_PROXIES}
 
 
 def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:
@@ -239,7 +259,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
         databases=flavor.db_number,
         maxclients=node_clients(flavor),
         rename_commands=_renames_on_nodes(instance),
-        parameters=instance.parameters,
+        parameters=node_values(machinery, instance, flavor),
         priority=node.priority,
         persistent=flavor.replica_count > 1,
     )

@@ -82,6 +82,7 @@ def spec_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> NodeSpec:
 def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> ProxyConfiguration:
     """What the proxy is told."""
     secrets, flavor = open_secrets(machinery.vault, instance), flavor_of(machinery, instance)
+    values = machinery.parameters.values_of(instance.mode, flavor, instance.parameters)
     clustered = instance.mode.is_clustered
     return ProxyConfiguration(
         id=proxy.id,
@@ -96,9 +97,9 @@ def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> 
         password_hash=None if secrets.password is None else _hash(secrets.password),
         refused=refused_commands(instance.engine_version, instance.mode),
         renamed=instance.rename_commands,
-        maxclients=proxy_connections(flavor),
+        maxclients=proxy_connections(flavor, int(values.get("maxclients", flavor.max_connections))),
         databases=1 if clustered else flavor.db_number,
-        parameters=instance.parameters,
+        parameters=values,
     )
 
 

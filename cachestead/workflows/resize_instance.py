@@ -27,7 +27,7 @@ from cachestead.engine import cluster, replication, slot_migration
 from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import CopyFailed, EngineError, SlotsInDanger
-from cachestead.engine.live import Limits, set_limits
+from cachestead.engine.live import set_limits
 from cachestead.engine.slot_migration import Progress, Road
 from cachestead.engine.switchover import switch_master
 from cachestead.runtime.interface import NodeNotStarted
@@ -39,7 +39,8 @@ from cachestead.workflows.machinery import (
     engine_of,
     ensure_unwatched,
     ensure_watched,
-    node_clients,
+    limits_of,
+    node_values,
     open_secrets,
     running_of,
     shards_at,
@@ -165,13 +166,13 @@ async def persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
 
 async def _limit(ctx: StepContext, flavor: Flavor) -> None:
     engine = engine_of(ctx.machinery, ctx.instance)
-    limits = Limits(flavor.node_memory, node_clients(flavor), persistent=flavor.replica_count > 1)
+    limits, values = limits_of(flavor), node_values(ctx.machinery, ctx.instance, flavor)
 
     async def act() -> None:
         present = await _present(ctx, named(ctx, "leaving"))
         for node in present.nodes:
             client = client_of(ctx.machinery, present, node)
-            await set_limits(client, limits, present.parameters, engine)
+            await set_limits(client, limits, values, engine)
 
     await persist(ctx, act)
 

@@ -30,6 +30,9 @@ from cachestead.workflows.machinery import (
     client_of,
     engine_of,
     ensure_unwatched,
+    flavor_of,
+    limits_of,
+    node_values,
     running_of,
     shards_at,
     users_of,
@@ -58,13 +61,21 @@ def as_it_was(ctx: StepContext) -> Instance:
 def as_it_will_be(ctx: StepContext) -> Instance:
     """The instance without what is to go, in its new type."""
     code, capacity = ctx.job.params["flavor"]
-    after = without(ctx, ctx.instance, "leaving")
-    return _in_service(replace(after, spec_code=code, capacity_gb=capacity, mode=Mode(ctx.job.params["mode"])))
+    after = replace(without(ctx, ctx.instance, "leaving"), spec_code=code, capacity_gb=capacity)
+    return _in_service(_of_type(after, Mode(ctx.job.params["mode"])))
 
 
 def become(instance: Instance, job: Job, at: datetime) -> Instance:
     """The record when all is done: the type and flavor that were asked for, without what went."""
-    return replace(with_new_flavor(instance, job, at), mode=Mode(job.params["mode"]))
+    return _of_type(with_new_flavor(instance, job, at), Mode(job.params["mode"]))
+
+
+def _of_type(instance: Instance, mode: Mode) -> Instance:
+    """The same of another type. Behind proxies no tenant can say that nothing may be written, nor take it back."""
+    if not mode.has_proxies:
+        return replace(instance, mode=mode)
+    kept = {name: value for name, value in instance.parameters.items() if name != READ_ONLY}
+    return replace(instance, mode=mode, parameters=kept)
 
 
 def _in_service(side: Instance) -> Instance:
@@ -213,12 +224,21 @@ async def _turn_out(ctx: StepContext, side: Instance, node: Node) -> None:
         await ctx.machinery.runtime.kill_node(node.id)
 
 
+async def _set_limits(ctx: StepContext, side: Instance) -> None:
+    """Every node of the side keeps to what the side's type and flavor say."""
+    machinery, flavor = ctx.machinery, flavor_of(ctx.machinery, side)
+    engine, values = engine_of(machinery, side), node_values(machinery, side, flavor)
+    clients = _clients(ctx, side, side.nodes)
+    await asyncio.gather(*(live.set_limits(client, limits_of(flavor), values, engine) for client in clients))
+
+
 async def let_in(ctx: StepContext, side: Instance) -> None:
     """The side has the instance's address, tenants may do there what they may, and whoever watches does."""
     machinery = ctx.machinery
     side = await with_roles_now(machinery, side)
     await start_each(replace(ctx, instance=side), side.nodes)
     await _set_users(ctx, side)
+    await _set_limits(ctx, side)
     if side.mode.has_moving_address:
         await until(lambda: _not_bound(ctx, side), FREE_SECONDS, FailoverFailed)
     await ensure_proxies(machinery, side)

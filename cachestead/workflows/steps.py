@@ -11,6 +11,7 @@ from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.domain.slots import key_in
 from cachestead.engine import cluster, live, replication
 from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.commands import AdminCommands
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EngineRefused
@@ -20,10 +21,13 @@ from cachestead.store import networks
 from cachestead.store import proxies as proxy_store
 from cachestead.workflows import proxies
 from cachestead.workflows.machinery import (
+    READ_ONLY,
+    Login,
     address_of,
     client_of,
     ensure_unwatched,
     ensure_watched,
+    login_of,
     open_secrets,
     shards_at,
     spec_of,
@@ -109,19 +113,26 @@ async def unwatch_instance(ctx: StepContext) -> None:
 
 
 async def verify(ctx: StepContext) -> None:
-    """A client with the tenant's password writes and reads a key at the instance's address; in each shard."""
-    password = open_secrets(ctx.machinery.vault, ctx.instance).password
+    """The tenant's client, if it may, writes and reads a key at the instance's address; in each shard."""
+    login = _login(ctx)
     gone = ctx.job.params.get("leaving", ())
     serving = tuple(proxy for proxy in ctx.instance.proxies if proxy.id not in gone)
     await proxies.wait_serving(ctx.machinery, replace(ctx.instance, proxies=serving), VERIFY_SECONDS)
 
     async def look() -> None:
         for address, key in await _probes(ctx):
-            async with connected(address, password, user=None) as client:
+            async with connected(address, login.secret, user=login.user, commands=login.commands) as client:
                 await live.probe(client, key)
 
     # Where a master has just changed, not every node of a cluster has heard of it.
     await until(look, VERIFY_SECONDS, EngineRefused)
+
+
+def _login(ctx: StepContext) -> Login:
+    """The tenant's; our own where tenants may not write."""
+    if ctx.instance.parameters.get(READ_ONLY) == "yes":
+        return login_of(ctx.machinery, ctx.instance)
+    return Login(None, open_secrets(ctx.machinery.vault, ctx.instance).password, AdminCommands())
 
 
 async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:

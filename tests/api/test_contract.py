@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
 ROUTED = {route.name: route for route in ROUTES}
 NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
-DOCUMENTED_ROUTED = 32
+DOCUMENTED_ROUTED = 37
 """Operations of the current reference (English) that are routed; raise it with every new one."""
 
 ALIASES = {
@@ -159,6 +160,25 @@ class World:
             more = {"params": fields} if method == "GET" else {"json": fields}
             return self.api.request(method, f"/instances/{self.single}/{path}", **more)
 
+    def settled_single(self) -> str:
+        """The single-node instance once nothing is being done to it."""
+        return str(self.installation.wait(self.single)["instance_id"])
+
+    @staticmethod
+    def timeout(seconds: int) -> dict[str, Any]:
+        """A body that changes one parameter."""
+        return {"redis_config": [{"param_id": "1", "param_name": "timeout", "param_value": str(seconds)}]}
+
+    def history(self) -> str:
+        """A change of parameters."""
+        return str(self.api.get(f"/instances/{self.ha}/config-histories").json()["histories"][0]["history_id"])
+
+    def new_template(self) -> httpx.Response:
+        """The answer to a template of the project's own."""
+        name = f"made-{uuid.uuid4().hex}"
+        body = {"template_id": "11", "type": "sys", "name": name, "params": {"latency-monitor-threshold": 15}}
+        return self.api.post("/config-templates", json=body)
+
     def finished_task(self) -> str:
         tasks = self.api.get(f"/instances/{self.ha}/tasks").json()["tasks"]
         return str(next(one["id"] for one in tasks if one["status"] == "SUCCESS"))
@@ -234,6 +254,20 @@ CALLS: dict[str, Call] = {
     "restart_or_flush_instances": lambda w: w.api.put(
         "/instances/status", json={"action": "flush", "instances": [w.single, UNKNOWN_ID]}
     ),
+    "list_configurations": lambda w: w.api.get(f"/instances/{w.ha}/configs"),
+    "update_configurations": lambda w: w.api.put(f"/instances/{w.ha}/configs", json=w.timeout(60)),
+    "update_instance_config": lambda w: w.api.put(
+        f"/instances/{w.settled_single()}/async-configs", json=w.timeout(61)
+    ),
+    "list_config_histories": lambda w: w.api.get(f"/instances/{w.ha}/config-histories"),
+    "show_config_history_detail": lambda w: w.api.get(f"/instances/{w.ha}/config-histories/{w.history()}"),
+    "list_config_templates": lambda w: w.api.get("/config-templates", params={"type": "sys"}),
+    "show_config_template": lambda w: w.api.get("/config-templates/6", params={"type": "sys"}),
+    "create_custom_template": lambda w: w.new_template(),
+    "update_config_template": lambda w: w.api.put(
+        f"/config-templates/{w.new_template().json()['id']}", json={"description": "changed"}
+    ),
+    "delete_config_template": lambda w: w.api.delete(f"/config-templates/{w.new_template().json()['id']}"),
     "list_flavors": lambda w: w.api.get("/flavors"),
     "list_available_zones": lambda w: w.outside.get("/available-zones"),
     "list_maintenance_windows": lambda w: w.outside.get("/instances/maintain-windows"),
@@ -318,7 +352,9 @@ def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world:
     answer = _ask_for_nothing_known(ROUTED[name], world, {"X-Auth-Token": world.outside.headers["X-Auth-Token"]})
     kinds = ROUTED[name].param_convertors.keys()
     assert_refused(answer)
-    if kinds & {"task_id", "job_id"}:
+    if "template_id" in kinds:
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "DCS.4988")
+    elif kinds & {"task_id", "job_id"}:
         assert (answer.status_code, answer.json()["error_code"]) == (400, "DCS.4133")
     else:
         assert (answer.status_code, answer.json()["error_code"]) == (404, "DCS.3022")
@@ -326,13 +362,14 @@ def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world:
 
 def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str]) -> httpx.Response:
     ids = dict.fromkeys(("task_id", "job_id", "node_id"), UNKNOWN_JOB)
-    ids |= dict.fromkeys(("instance_id", "group_id"), UNKNOWN_ID)
+    ids |= dict.fromkeys(("instance_id", "group_id", "history_id", "template_id"), UNKNOWN_ID)
     path = route.path.format(project_id=world.installation.env["project_id"], **ids)
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
-    body |= {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
+    body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
     [method] = route.methods
-    return httpx.request(method, world.installation.endpoint + path, headers=headers, json=body)
+    query = {"type": "user"} if route.name == "show_config_template" else None
+    return httpx.request(method, world.installation.endpoint + path, params=query, headers=headers, json=body)
 
 
 def assert_refused(answer: httpx.Response) -> None:

@@ -32,6 +32,8 @@ OTHER = {
     "secret_key": "other-secret-key-of-some-length",
 }
 
+CONFIG = {"redis_config": [{"param_id": "1", "param_name": "timeout", "param_value": "60"}]}
+
 
 @dataclass
 class Tenant:
@@ -147,6 +149,11 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("POST", f"{one}/{victim.node}/slave-priority", {"slave_priority_weight": 1}),
         ("DELETE", f"{one}/{victim.node}/remove-ip", None),
         ("POST", f"{one}/resize", {"spec_code": "redis.ha.xu1.large.r2.1", "new_capacity": 1}),
+        ("GET", f"{one}/configs", None),
+        ("PUT", f"{one}/configs", CONFIG),
+        ("PUT", f"{one}/async-configs", CONFIG),
+        ("GET", f"{one}/config-histories", None),
+        ("GET", f"{one}/config-histories/{'0' * 32}", None),
         ("GET", f"{one}/tasks", None),
         ("GET", f"{one}/tags", None),
         (
@@ -350,3 +357,28 @@ def test_data_is_behind_each_one_s_own_password(service: Installation, tenants: 
     assert client_of(other.instance).ping()
     with pytest.raises(redis.AuthenticationError):
         client_of(other.instance, "First-own-1", retry=Retry(NoBackoff(), 0)).ping()
+
+
+def test_the_other_s_templates_and_changes_do_not_exist(both_ways: tuple[Tenant, Tenant]):
+    attacker, victim = both_ways
+    body = {"template_id": "21", "type": "sys", "name": "a-secret-template", "params": {"timeout": "7"}}
+    made = victim.api.post("/config-templates", json=body).json()["id"]
+    own = {"type": "user"}
+    before = victim.api.get(f"/config-templates/{made}", params=own).json()
+    check_refused(attacker.api.get(f"/config-templates/{made}", params=own), "DCS.4988")
+    check_refused(attacker.api.put(f"/config-templates/{made}", json={"name": "stolen"}), "DCS.4988")
+    check_refused(attacker.api.delete(f"/config-templates/{made}"), "DCS.4988")
+    copy = body | {"template_id": made, "type": "user"}
+    check_refused(attacker.api.post("/config-templates", json=copy), "DCS.4062", "template_id")
+    assert attacker.api.get("/config-templates", params=own).json() == {"template_num": 0, "templates": []}
+    assert victim.api.get(f"/config-templates/{made}", params=own).json() == before
+    # Names are each project's own.
+    again = attacker.api.post("/config-templates", json=body).json()["id"]
+    for tenant, template in ((attacker, again), (victim, made)):
+        assert tenant.api.delete(f"/config-templates/{template}").status_code == 200
+
+    assert victim.api.put(f"{victim.one}/configs", json=CONFIG).status_code == 204
+    [newest, *_] = victim.api.get(f"{victim.one}/config-histories").json()["histories"]
+    path = f"{attacker.one}/config-histories/{newest['history_id']}"
+    check_refused(attacker.api.get(path), "DCS.4062", "history_id")
+    eventually(lambda: victim.api.get(f"{victim.one}/configs").json()["config_status"] == "SUCCESS")

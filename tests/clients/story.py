@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 SECOND, THIRD = "Second-pass2", "Third-pass3"
 FLAVORS = {"single": SINGLE, "ha": HA}
-TEMPLATES = {"single": "16", "ha": "17"}
+TEMPLATES = {"single": "21", "ha": "22"}
 """System templates of Redis 7.0."""
 _ONCE = Retry(NoBackoff(), 0)
 """A refusal is final: redis-py would try again for seconds."""

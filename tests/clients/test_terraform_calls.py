@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from go_client import BUSY, GoClient, Json, the_only_list
-from installation import HA, PASSWORD, SINGLE, Installation, client_of
+from installation import HA, PASSWORD, SINGLE, Installation, client_of, eventually
 
 TEXTS = (
     "name engine engine_version spec_code vpc_id vpc_name subnet_id subnet_name subnet_cidr security_group_id "
@@ -120,6 +120,13 @@ def test_instance_is_created_read_updated_and_destroyed(
     if flavor == HA:
         policy = changed["instance_backup_policy"]["policy"]
         assert policy["periodical_backup_plan"]["backup_at"] == [1]
+    parameter = {"param_id": "2", "param_name": "maxmemory-policy", "param_value": "allkeys-lfu"}
+    job = terraform.ask("PUT", one + "/async-configs", {"redis_config": [parameter]}, ok={200})["job_id"]
+    eventually(lambda: terraform.ask("GET", f"/v2/{{}}/jobs/{job}")["status"] == "SUCCESS")
+    configuration = terraform.ask("GET", one + "/configs")
+    [found] = [entry for entry in configuration["redis_config"] if entry["param_id"] == "2"]
+    assert (found["param_value"], found["need_restart"]) == ("allkeys-lfu", False)
+    assert configuration["config_status"] == "SUCCESS"
     reset = {"new_password": PASSWORD + "2", "no_password_access": False}
     terraform.ask("POST", one + "/password/reset", reset, ok={200})
     with client_of(changed, PASSWORD + "2") as client:
@@ -181,6 +188,27 @@ def test_reading_what_is_gone_is_404(terraform: GoClient) -> None:
         with pytest.raises(httpx.HTTPStatusError) as refusal:
             terraform.ask("GET", "/v2/{}/" + path.format("00000000-0000-4000-8000-000000000000"))
         assert refusal.value.response.status_code == 404
+
+
+def test_template_is_created_read_changed_and_destroyed(terraform: GoClient) -> None:
+    every = "/v2/{}/config-templates"
+    [system] = [
+        one for page in terraform.pages(every + "?type=sys&engine_version=7.0&cache_mode=ha", 5) for one in page
+    ]
+    body = {
+        "template_id": system["template_id"],
+        "type": "sys",
+        "name": "by-terraform",
+        "params": {"timeout": "100"},
+    }
+    made = terraform.ask("POST", every, body, ok={200})["id"]
+    terraform.ask("PUT", f"{every}/{made}", {"name": "by-terraform-2", "params": {"timeout": "200"}}, ok={200})
+    read = terraform.ask("GET", f"{every}/{made}?type=user")
+    assert {one["param_name"]: one["param_value"] for one in read["params"]}["timeout"] == "200"
+    assert [one["name"] for page in terraform.pages(every + "?type=user", 1) for one in page] == ["by-terraform-2"]
+    terraform.ask("DELETE", f"{every}/{made}", ok={200, 204})
+    gone = terraform.send("GET", f"{every}/{made}?type=user")
+    assert (gone.status_code, gone.json()["error_code"]) == (400, "DCS.4988")
 
 
 def test_lists_are_paged_to_their_end(terraform: GoClient, installation: Installation) -> None:

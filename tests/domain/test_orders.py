@@ -25,6 +25,7 @@ from cachestead.domain.orders import (
     plan_instances,
 )
 from cachestead.domain.sizes import MiB
+from cachestead.domain.templates import SYSTEM_TEMPLATES
 
 FLAVORS = parse_flavors(resources.files("cachestead.domain").joinpath("data/flavors.csv").read_text())
 NETWORK = Network("vpc", "vpc-default", "subnet", "subnet-default", "group", "default", "127.64.0.0/16")
@@ -52,7 +53,8 @@ GOOD = Order(
 
 
 def check(**fields: Any) -> CheckedOrder:
-    return check_order(replace(GOOD, **fields), FLAVORS, NETWORK, ZONES)
+    template = SYSTEM_TEMPLATES.get(fields.get("template_id") or "")
+    return check_order(replace(GOOD, **fields), FLAVORS, NETWORK, ZONES, template)
 
 
 def test_a_plain_order_gets_the_defaults():
@@ -73,6 +75,7 @@ def test_a_plain_order_gets_the_defaults():
         pytest.param({"security_group_id": "group"}, id="the security group"),
         pytest.param({"security_group_id": ""}, id="empty security group"),
         pytest.param({"template_id": ""}, id="empty template"),
+        pytest.param({"template_id": "21"}, id="template"),
         pytest.param(
             {"spec_param": {"sharding_count": 1, "replica_count": 1, "cache_mode": "single"}}, id="shape"
         ),
@@ -160,7 +163,7 @@ def test_a_good_order_can_be_had(fields: dict[str, Any]):
         ),
         pytest.param({"template_id": "99"}, errors.InvalidParameter, "template_id", id="no such template"),
         pytest.param(
-            {"template_id": "1"}, errors.InvalidParameter, "template_id", id="template of another version"
+            {"template_id": "6"}, errors.InvalidParameter, "template_id", id="template of another version"
         ),
         pytest.param({"port": 0}, errors.InvalidParameter, "port", id="port 0"),
         pytest.param({"tags": [{"key": ""}]}, errors.InvalidParameter, "tags", id="tag without a key"),

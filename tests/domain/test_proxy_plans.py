@@ -38,7 +38,10 @@ def test_a_proxy_cluster_has_as_many_proxies_as_shards_and_one_address():
 def test_read_write_splitting_has_two_proxies_whatever_the_catalogue_prints():
     checked = check(spec_code=SPLIT, capacity_gb=1, engine_version="4.0")
     assert (checked.flavor.proxy_num, proxy_count(checked.flavor)) == (0, SPLIT_PROXIES)
-    assert proxy_connections(checked.flavor) == checked.flavor.max_connections // SPLIT_PROXIES
+    assert (
+        proxy_connections(checked.flavor, checked.flavor.max_connections)
+        == checked.flavor.max_connections // SPLIT_PROXIES
+    )
     planned = plan(spec_code=SPLIT, capacity_gb=1)
     assert (len(planned.nodes), len(planned.proxies), planned.ip) == (2, 2, "127.64.0.14")
 

@@ -10,7 +10,6 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,14 +17,14 @@ from typing import Any, Self
 import psutil
 import redis
 from installation import PASSWORD, Installation, client_of, eventually
+from records import admin_of, reading
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 from redis.retry import Retry
-from sqlalchemy import Connection, create_engine, make_url, select, union_all
+from sqlalchemy import select, union_all
 
 from cachestead.domain.instances import Mode, State
-from cachestead.domain.orders import DEFAULT_PORT
 from cachestead.domain.slots import even_slots, key_in
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.cluster import ClusterView, disagreement, read_view
@@ -248,17 +247,6 @@ def sentinel_views(installation: Installation, instance_id: str) -> set[tuple[st
     return found
 
 
-def admin_of(installation: Installation, instance: dict[str, Any], address: str) -> redis.Redis:
-    """A node's own client of the control plane, for what tenants may not ask."""
-    with reading(installation) as connection:
-        sealed = connection.scalar(select(instances.c.secrets).where(instances.c.id == instance["instance_id"]))
-    secret = Vault.at(installation.folder).open(sealed)["admin"]
-    # Behind proxies nodes keep their port whatever the instance's is.
-    port = DEFAULT_PORT if Mode(instance["cache_mode"]).has_proxies else instance["port"]
-    login = {"username": ADMIN, "password": secret, "protocol": 2}
-    return redis.Redis(address, port, decode_responses=True, socket_timeout=2, **login)
-
-
 def view_of(installation: Installation, instance: dict[str, Any], address: str) -> ClusterView:
     """The cluster as the node there sees it."""
     with admin_of(installation, instance, address) as client:
@@ -341,15 +329,3 @@ def read_records(installation: Installation) -> Records:
             owners,
             dict(row for row in connection.execute(living)),
         )
-
-
-@contextlib.contextmanager
-def reading(installation: Installation) -> Iterator[Connection]:
-    """A connection to what the service has written down."""
-    url = installation.database_url or f"sqlite:///{installation.folder / 'cachestead.sqlite'}"
-    engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg") if installation.database_url else url
-    )
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()

@@ -30,6 +30,7 @@ from cachestead.bootstrap import Application
 from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.orders import Order
+from cachestead.domain.parameters import Wanted
 from cachestead.domain.resizing import ResizeWish
 from cachestead.domain.sessions import places_of
 from cachestead.domain.shards import master_of, masters_of, replicas_of
@@ -40,7 +41,7 @@ from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances as operations
-from cachestead.operations import passwords, resizing, sessions
+from cachestead.operations import parameters, passwords, resizing, sessions
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
@@ -277,6 +278,11 @@ async def _change(world: World, instance_id: str, **edit: object) -> None:
     await operations.update_instance(world.service, world.caller, instance_id, operations.Edit(**edit))
 
 
+async def _set_timeout(world: World, instance_id: str, seconds: int) -> None:
+    wanted = [Wanted(str(seconds), name="timeout")]
+    await parameters.change_parameters(world.service, world.caller, instance_id, wanted)
+
+
 async def _resize(world: World, instance_id: str, spec_code: str, gb: float, **wish: object) -> None:
     await resizing.resize_instance(world.service, world.caller, instance_id, ResizeWish(spec_code, gb, **wish))
 
@@ -333,6 +339,7 @@ ASK: dict[str, Ask] = {
         world.service, world.caller, one, "An0ther-word", no_password=False
     ),
     "change-port": lambda world, one: _change(world, one, port=6400),
+    "change-parameters": lambda world, one: _set_timeout(world, one, 7000),
     "rename-commands": lambda world, one: _change(world, one, rename_commands={"keys": "kkeys"}),
     "change-capacity": lambda world, one: _resize_nodes(world, one, 3, 2),
     "add-replicas": lambda world, one: _resize_nodes(world, one, 4, change_type="createReplication"),
@@ -465,7 +472,7 @@ ON_PROXIES = {
         "replace-nodes", "scan-clients",
     },
     Mode.HA_RW_SPLIT: {
-        "create-instance", "rename-commands", "change-password", "change-capacity", "add-replicas",
+        "create-instance", "rename-commands", "change-parameters", "change-password", "change-capacity", "add-replicas",
         "remove-replicas", "leave-domain-name", "switch-master", "move-address",
         "hang-up-kill-all-clients",
     },
