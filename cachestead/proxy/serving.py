@@ -25,6 +25,9 @@ from cachestead.proxy.replies import (
     verbatim,
 )
 
+OF_ITSELF = frozenset({"Server", "Memory", "CPU", "Commandstats"})
+"""Sections of INFO in which the proxy speaks only of itself: clients are told what the data nodes say there."""
+
 
 @immediate("info")
 def info(call: Call) -> bytes | None:
@@ -38,7 +41,7 @@ def info(call: Call) -> bytes | None:
         }
         sections = {name: fields for name, fields in proxy.facts().items() if not wanted or name.lower() in wanted}
         return verbatim(merge_info([], {}) + _sections(sections), call.protocol)
-    own = {name: fields for name, fields in proxy.facts().items() if name not in ("Server", "Commandstats")}
+    own = {name: fields for name, fields in proxy.facts().items() if name not in OF_ITSELF}
     own["Server"] = {"redis_mode": "standalone", "tcp_port": session.local.rpartition(":")[2]}
     own["Replication"] = {"role": "master", "connected_slaves": 0}
     own["Cluster"] = {"cluster_enabled": 0}

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -213,4 +214,17 @@ facts = Table(
     Column("key", String(64), primary_key=True),
     Column("value", Text, nullable=False),
     comment="What the installation must remember once, such as ids made up at the first start.",
+)
+
+# --- monitoring -----------------------------------------------------------------------------------------------
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("instance_id", String(36), primary_key=True),
+    Column("period", Integer, primary_key=True, comment="seconds that it is about; 1: as sampled"),
+    Column("at", BigInteger, primary_key=True),
+    Column("figures", LargeBinary, nullable=False, comment="compressed JSON: by object and metric"),
+    Index("ix_samples_period", "period", "at"),
+    comment="Figures of instances. They go by time, also those of instances that are gone.",
 )
