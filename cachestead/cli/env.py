@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -43,6 +44,7 @@ class Format(StrEnum):
     DOTENV = "dotenv"
     JSON = "json"
     TERRAFORM = "terraform"
+    PROMETHEUS = "prometheus"
 
 
 def env(
@@ -53,9 +55,15 @@ def env(
     """Print addresses, keys and ids that clients need. The output holds secrets.
 
     The shell form exports the variables that the official SDK, Terraform's provider and OpenStack clients read by
-    themselves; the terraform form is a provider block, because the provider takes addresses only from there.
+    themselves; the terraform form is a provider block, because the provider takes addresses only from there. The
+    prometheus form is for whoever runs the service: a job that collects the figures of all tenants.
     """
-    typer.echo(render(read_environment(read_settings(data_dir, config)), form))
+    settings = read_settings(data_dir, config)
+    environment = read_environment(settings)
+    if form is Format.PROMETHEUS:
+        typer.echo(scrape_job(environment["endpoint"], read_scrape_token(settings)))
+    else:
+        typer.echo(render(environment, form))
 
 
 def read_environment(settings: Settings) -> dict[str, str]:
@@ -69,6 +77,32 @@ def read_environment(settings: Settings) -> dict[str, str]:
             f"Nothing has been set up in {settings.data_dir} yet.",
             advice="`cachestead up` does that; `--data-dir` names another folder.",
         ) from exc
+
+
+def read_scrape_token(settings: Settings) -> str:
+    """What opens `/metrics`."""
+    from cachestead.main import NotInitialised, scrape_token  # noqa: PLC0415 - brings the service with it
+
+    try:
+        return scrape_token(settings)
+    except NotInitialised as exc:
+        raise CommandFailed("There is no token for /metrics yet.", advice="`cachestead up` makes one.") from exc
+
+
+def scrape_job(endpoint: str, token: str) -> str:
+    """A job for `scrape_configs` of Prometheus' configuration."""
+    address = urlsplit(endpoint)
+    return "\n".join(
+        [
+            "- job_name: cachestead",
+            f"  scheme: {address.scheme}",
+            f"  metrics_path: {json.dumps(address.path + '/metrics')}",
+            "  authorization:",
+            f"    credentials: {json.dumps(token)}",
+            "  static_configs:",
+            f"    - targets: [{json.dumps(address.netloc)}]",
+        ]
+    )
 
 
 def render(environment: Mapping[str, str], form: Format) -> str:
@@ -94,12 +128,13 @@ def client_variables(environment: Mapping[str, str]) -> dict[str, str]:
     iam = environment["iam_endpoint"].rstrip("/").removesuffix("/v3")
     return {
         **{name: environment[key] for name, key in OWN_VARIABLES.items()},
-        # Official SDK: credentials and, for `DcsRegion.value_of(region)`, the address.
+        # Official SDK: credentials and, for `DcsRegion.value_of(region)` and `CesRegion`, the address.
         "HUAWEICLOUD_SDK_AK": environment["access_key"],
         "HUAWEICLOUD_SDK_SK": environment["secret_key"],
         "HUAWEICLOUD_SDK_PROJECT_ID": environment["project_id"],
         "HUAWEICLOUD_SDK_IAM_ENDPOINT": iam,
         f"HUAWEICLOUD_SDK_REGION_DCS_{_variable_part(region)}": environment["endpoint"],
+        f"HUAWEICLOUD_SDK_REGION_CES_{_variable_part(region)}": environment["endpoint"],
         # Terraform's provider: all but the addresses of services, which only its block can name. Any cloud but the
         # public one keeps it from asking the public billing service what kind of site this is.
         "HW_REGION_NAME": region,

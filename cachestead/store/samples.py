@@ -50,7 +50,7 @@ async def list_samples(
         )
         .order_by(samples.c.at)
     )
-    return [(at, _record(figures)) for at, figures in (await tx.execute(query)).tuples()]
+    return [(row.at, _record(row.figures)) for row in await tx.execute(query)]
 
 
 async def list_any_newest(tx: Tx, since: int) -> dict[InstanceId, Figures]:
@@ -61,8 +61,8 @@ async def list_any_newest(tx: Tx, since: int) -> dict[InstanceId, Figures]:
     query = select(samples.c.instance_id, samples.c.figures).join(
         last, (samples.c.instance_id == last.c.instance_id) & (samples.c.at == last.c.at)
     )
-    rows = (await tx.execute(query.where(samples.c.period == SAMPLED))).tuples()
-    return {instance_id: _record(figures) for instance_id, figures in rows}
+    rows = await tx.execute(query.where(samples.c.period == SAMPLED))
+    return {row.instance_id: _record(row.figures) for row in rows}
 
 
 async def list_any_unsummarised(tx: Tx, period: int, before: int) -> list[tuple[int, InstanceId]]:
@@ -83,7 +83,7 @@ async def list_any_unsummarised(tx: Tx, period: int, before: int) -> list[tuple[
         .distinct()
         .order_by("begin")
     )
-    return [(at, instance_id) for at, instance_id in (await tx.execute(query)).tuples()]
+    return [(row.begin, row.instance_id) for row in await tx.execute(query)]
 
 
 async def remove_any_before(tx: Tx, period: int, moment: int) -> int:

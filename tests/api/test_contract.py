@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
 ROUTED = {route.name: route for route in ROUTES}
 NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
-DOCUMENTED_ROUTED = 25
+DOCUMENTED_ROUTED = 27
 """Operations of the current reference (English) that are routed; raise it with every new one."""
 
 ALIASES = {
@@ -35,6 +35,7 @@ ALIASES = {
 }
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 UNKNOWN_JOB = "0" * 32
+BY_INSTANCE = {"dim_name": "dcs_instance_id"}
 
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
@@ -223,6 +224,10 @@ CALLS: dict[str, Call] = {
     "list_flavors": lambda w: w.api.get("/flavors"),
     "list_available_zones": lambda w: w.outside.get("/available-zones"),
     "list_maintenance_windows": lambda w: w.outside.get("/instances/maintain-windows"),
+    "list_monitored_objects": lambda w: w.api.get("/dims/monitored-objects", params=BY_INSTANCE),
+    "list_monitored_objects_of_instance": lambda w: w.api.get(
+        f"/dims/monitored-objects/{w.cluster}", params=BY_INSTANCE
+    ),
     "show_quota_of_tenant": lambda w: w.api.get("/quota"),
     "list_background_task": lambda w: w.api.get(f"/instances/{w.ha}/tasks"),
     "list_center_task": lambda w: w.api.get("/tasks"),
@@ -306,7 +311,9 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
     [method] = route.methods
-    return httpx.request(method, world.installation.endpoint + path, headers=headers, json=body)
+    return httpx.request(
+        method, world.installation.endpoint + path, headers=headers, json=body, params=BY_INSTANCE
+    )
 
 
 def assert_refused(answer: httpx.Response) -> None:
