@@ -56,12 +56,13 @@ itself.
 [Decision 0010](decisions/0010-where-a-proxy-helps-more-than-the-documents-promise.md) says why."""
 ABOUT_METRICS = """\
 All of them are in namespace `SYS.DCS`. *Instance*, *nodes* and *proxies* say on which dimension a metric is:
-`dcs_instance_id`, `dcs_instance_id,dcs_cluster_redis_node` and `dcs_instance_id,dcs_cluster_proxy2_node`. Prometheus
-finds it as `cachestead_instance_…`, `cachestead_node_…` and `cachestead_proxy_…`. The node of a single-node instance
-is the instance. Units "per period" are about the time between two samples (`monitoring.interval_seconds`)."""
+`dcs_instance_id`, `dcs_instance_id,dcs_cluster_redis_node` and `dcs_instance_id,dcs_cluster_proxy2_node`.
+Prometheus finds it as `cachestead_instance_…`, `cachestead_node_…` and `cachestead_proxy_…`. The node of a
+single-node instance is the instance. Units "per period" are about the time between two samples
+(`monitoring.interval_seconds`)."""
 ABOUT_HISTORY = """\
-How long figures are kept, and how far back one question may reach; one that reaches further begins later. Period 60
-is made of samples when it is asked for."""
+How long figures are kept, and how far back one question may reach; one that reaches further begins later. Period
+60 is made of samples when it is asked for."""
 PROXY_VERSIONS = ("4.0", "5.0", "6.0")
 BLOCKING = (
     "blmove", "blmpop", "blpop", "brpop", "brpoplpush", "bzmpop", "bzpopmax", "bzpopmin", "xread", "xreadgroup",

@@ -106,7 +106,7 @@ def scrape_job(endpoint: str, token: str) -> str:
 
 
 def render(environment: Mapping[str, str], form: Format) -> str:
-    """The environment in one of the forms."""
+    """The environment in one of the forms for clients, the shell's if it is none of the others."""
     match form:
         case Format.JSON:
             return json.dumps(dict(environment), indent=2)
@@ -116,10 +116,9 @@ def render(environment: Mapping[str, str], form: Format) -> str:
             return "\n".join(
                 f"{name}={_dotenv_quote(value)}" for name, value in client_variables(environment).items()
             )
-        case Format.SHELL:
-            return "\n".join(
-                f"export {name}={shlex.quote(value)}" for name, value in client_variables(environment).items()
-            )
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in client_variables(environment).items()
+    )
 
 
 def client_variables(environment: Mapping[str, str]) -> dict[str, str]:

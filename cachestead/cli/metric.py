@@ -43,9 +43,7 @@ class Period(StrEnum):
     DAY = "86400"
 
 
-Node = Annotated[
-    str | None, typer.Option("--node", help="A node or proxy, by id or address.", show_default=False)
-]
+Node = Annotated[str | None, typer.Option("--node", help="A node or proxy, by id or address.", show_default=False)]
 
 
 @app.command("list", epilog=examples("cachestead metric list sessions"))

@@ -149,7 +149,9 @@ def test_every_metric_of_every_object_has_a_point(world: World) -> None:
 
     def without_points() -> set[str]:
         wanted = [MetricInfo(one.namespace, one.metric_name, _plain(one.dimensions)) for one in listed]
-        answered = [one for begin in range(0, len(wanted), 500) for one in batch(world.ces, wanted[begin : begin + 500])]
+        answered = [
+            one for begin in range(0, len(wanted), 500) for one in batch(world.ces, wanted[begin : begin + 500])
+        ]
         return {one.metric_name for one in answered if not one.datapoints} - {"ms_repl_offset"}
 
     eventually(lambda: not without_points())
@@ -289,12 +291,19 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("change", "field"), WRONG, ids=[f"{list(one)[0]} {list(one.values())[0]}" for one, _ in WRONG])
+@pytest.mark.parametrize(
+    ("change", "field"),
+    WRONG,
+    ids=[" ".join(f"{name} {value}" for name, value in one.items()) for one, _ in WRONG],
+)
 def test_a_bad_parameter_is_named(world: World, change: dict[str, str | None], field: str) -> None:
     query = {name: value for name, value in (RIGHT | change).items() if value is not None}
     with world.installation.http() as api:
         answer = api.get(_ces(world, "/metric-data"), params=query)
-        assert api.get(_ces(world, "/metric-data"), params=RIGHT).json() == {"datapoints": [], "metric_name": "keys"}
+        assert api.get(_ces(world, "/metric-data"), params=RIGHT).json() == {
+            "datapoints": [],
+            "metric_name": "keys",
+        }
     check_ces(answer, 400, "ces.0013", field)
 
 
@@ -340,7 +349,11 @@ def test_bad_lists_and_bodies_are_refused(world: World) -> None:
 def test_monitored_objects_are_paged_and_those_of_the_project(world: World) -> None:
     with world.installation.http() as api:
         whole = api.get("/dims/monitored-objects", params={"dim_name": INSTANCE}).json()
-        assert [one["name"] for one in whole["instances"]] == ["measured-proxied", "measured-ha", "measured-single"]
+        assert [one["name"] for one in whole["instances"]] == [
+            "measured-proxied",
+            "measured-ha",
+            "measured-single",
+        ]
         assert (whole["total"], whole["router"]) == (3, [INSTANCE])
         assert [one["dim_route"] for one in whole["children"]] == [
             f"{INSTANCE},{NODE}", f"{INSTANCE},dcs_cluster_proxy_node",
@@ -361,7 +374,10 @@ def test_monitored_objects_are_paged_and_those_of_the_project(world: World) -> N
     assert (objects["children"], objects["dcs_cluster_redis_node"]) == ([], [])
     tenant = other_tenant(world.installation)
     with world.installation.http() as api:
-        base, headers = f"{world.installation.endpoint}/v2/{tenant['project_id']}", {"X-Auth-Token": tenant["token"]}
+        base, headers = (
+            f"{world.installation.endpoint}/v2/{tenant['project_id']}",
+            {"X-Auth-Token": tenant["token"]},
+        )
         theirs = api.get(f"{base}/dims/monitored-objects", params={"dim_name": INSTANCE}, headers=headers).json()
         assert (theirs["total"], theirs["instances"]) == (0, [])
         answer = api.get(base + one, params={"dim_name": INSTANCE}, headers=headers)
@@ -387,7 +403,9 @@ def test_a_failover_and_a_restart_break_no_series(world: World) -> None:
     with client_of(world.ha) as client:
         for number in range(5000):
             client.set(f"key-{number % 60}", "x" * 100)
-    [master] = [one for one in world.objects(world.ha)["dcs_cluster_redis_node"] if one["name"].startswith("(master)")]
+    [master] = [
+        one for one in world.objects(world.ha)["dcs_cluster_redis_node"] if one["name"].startswith("(master)")
+    ]
     begun = now()
     os.kill(world.installation.node_pids(instance)[master["name"].removeprefix("(master)")], signal.SIGKILL)
 

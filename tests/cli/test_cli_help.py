@@ -28,8 +28,9 @@ def test_help_is_there_and_says_something(path):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in PATHS if path and path[0] not in {"flavor", "zone", "task", "instance"}]
-    + [("instance", name) for name in ("create", "resize", "swap", "nodes")],
+    [path for path in PATHS if path and path[0] not in {"flavor", "zone", "task", "instance", "metric"}]
+    + [("instance", name) for name in ("create", "resize", "swap", "nodes")]
+    + [("metric", name) for name in ("list", "show")],
 )
 def test_commands_show_an_example(path):
     assert "Examples:" in CliRunner().invoke(app, [*path, "--help"]).stdout

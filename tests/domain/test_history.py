@@ -40,11 +40,19 @@ def test_nothing_is_summed_up_to_nothing():
 
 
 def test_a_course_has_points_only_where_there_are_figures():
-    records = [(60_000, {"": {"keys": 1.0}}), (90_000, {}), (100_000, {"": {"keys": 3.0}}), (120_000, {"": {"keys": 5}})]
+    records = [
+        (60_000, {"": {"keys": 1.0}}),
+        (90_000, {}),
+        (100_000, {"": {"keys": 3.0}}),
+        (120_000, {"": {"keys": 5}}),
+    ]
     assert [(at, one.value("sum")) for at, one in series(records, "", "keys", SAMPLED)] == [
         (60_000, 1), (100_000, 3), (120_000, 5),
     ]  # fmt: skip
-    assert [(at, one.value("average")) for at, one in series(records, "", "keys", 60)] == [(60_000, 2), (120_000, 5)]
+    assert [(at, one.value("average")) for at, one in series(records, "", "keys", 60)] == [
+        (60_000, 2),
+        (120_000, 5),
+    ]
     assert series(records, "node", "keys", 60) == series(records, "", "hits", SAMPLED) == []
 
 

@@ -131,7 +131,9 @@ def test_the_master_is_who_says_so():
     assert measure(ha, spans)[ITSELF]["keys"] == 9
 
 
-@pytest.mark.parametrize("seen", [[], ["n00", "n01"], ["n00", "n01", "n11"]], ids=["nobody", "a shard", "a replica"])
+@pytest.mark.parametrize(
+    "seen", [[], ["n00", "n01"], ["n00", "n01", "n11"]], ids=["nobody", "a shard", "a replica"]
+)
 def test_an_instance_without_a_master_of_each_shard_has_a_status_and_nothing_else(seen):
     cluster = instance(Mode.CLUSTER, shards=2, nodes=2)
     spans = {name: still(master=name.endswith("0")) for name in seen}
@@ -167,7 +169,9 @@ def test_counters_are_compared_with_the_look_before():
 
 def test_of_a_process_that_was_started_anew_everything_counts_and_nothing_is_negative():
     before = look(0, numbers={"keyspace_misses": 1e6, "keyspace_hits": 1e6}, calls={"set": 10**9}, slow_id=9)
-    now = look(MINUTE, run="second", numbers={"keyspace_misses": 3.0, "uptime_in_seconds": 2.0}, calls={"set": 120})
+    now = look(
+        MINUTE, run="second", numbers={"keyspace_misses": 3.0, "uptime_in_seconds": 2.0}, calls={"set": 120}
+    )
     figures = measure(instance(Mode.SINGLE), {"n00": span(before, now)})[ITSELF]
     assert (figures["keyspace_misses"], figures["set"], figures["keyspace_hits_perc"]) == (3, 2, 0)
 
@@ -180,7 +184,13 @@ def test_a_counter_that_was_set_back_counts_from_zero():
 def test_the_first_look_at_an_old_process_has_no_differences():
     figures = measure(instance(Mode.SINGLE), {"n00": span(None, look())})[ITSELF]
     assert figures["keys"] == 7
-    assert not figures.keys() & {"set", "keyspace_misses", "keyspace_hits_perc", "is_slow_log_exist", "command_max_rt"}
+    assert not figures.keys() & {
+        "set",
+        "keyspace_misses",
+        "keyspace_hits_perc",
+        "is_slow_log_exist",
+        "command_max_rt",
+    }
     with pytest.raises(NotMeasured):
         _ = span(None, look()).base
 

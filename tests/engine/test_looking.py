@@ -138,7 +138,9 @@ async def test_a_node_that_was_started_anew_counts_from_its_start(machine: Machi
     assert now.run != before.run
     assert figure("keyspace_misses", before, now) in range(4, 6)
     assert 0 <= figure("get", before, now) * (now.at - before.at) < 6
-    assert all(HOW[name]([Span.between(before, now, 60)]) >= 0 for name in ("total_net_input_bytes", "command_avg_rt"))
+    assert all(
+        HOW[name]([Span.between(before, now, 60)]) >= 0 for name in ("total_net_input_bytes", "command_avg_rt")
+    )
 
 
 async def test_a_master_tells_what_its_replica_has(machine: Machine):

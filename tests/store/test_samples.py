@@ -107,7 +107,7 @@ async def test_records_are_bounded_however_long_it_goes_on(database: Database):
         if hour % 24 == 23:
             async with database.reading() as tx:
                 query = select(table.c.period, func.count()).group_by(table.c.period)
-                counts.append({period: count for period, count in await tx.execute(query)})
+                counts.append({row[0]: row[1] for row in await tx.execute(query)})
     # An hour more than the days that are kept: the one that has just begun. Longer periods go on for longer.
     assert counts[-1][SAMPLED] == counts[2][SAMPLED] == 24 * KEPT[SAMPLED].keep_days + 1
     assert counts[-1][300] == counts[-2][300] == 24 * KEPT[300].keep_days

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from cachestead.api.ces.errors import CesError, bad_field, bad_page, bad_parameter
-from cachestead.domain.history import FILTERS, KEPT, PERIODS, SAMPLED, start_of
+from cachestead.domain.history import FILTERS, KEPT, MINUTE, PERIODS, SAMPLED, start_of
 from cachestead.domain.metrics import INSTANCE, ITSELF, NODE, PROXY
 
 _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*")
 _METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,95}")
 _DIMENSION = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,31}")
 _VALUE = re.compile(r"[A-Za-z0-9_.*/#()][A-Za-z0-9_\-./#()]{0,255}")
+_MOST_POINTS = 3000
+"""Of all figures of a question together, at a sample a minute."""
 _EARLIEST, _LATEST = 1_111_111_111_111, 9_999_999_999_999
 _OLD_PROXY = "dcs_cluster_proxy_node"
 """How older texts call the dimension of proxies."""
@@ -123,8 +125,11 @@ def check_names(namespace: str, metric: str, refuse: Refuse) -> None:
         raise refuse("metric_name", "must begin with a letter and have letters, digits, _ and - only")
 
 
-def read_course(begin: Any, end: Any, period: Any, filter_: Any, refuse: Refuse) -> Course:
-    """The course asked for; one that is too long begins later, as documented. Raises what `refuse` makes."""
+def read_course(begin: Any, end: Any, period: Any, filter_: Any, refuse: Refuse, figures: int = 1) -> Course:
+    """The course asked for of so many figures; one that is too long begins later, as documented.
+
+    Raises what `refuse` makes.
+    """
     for name, value in (("from", begin), ("to", end)):
         if not isinstance(value, int) or not _EARLIEST <= value <= _LATEST:
             raise refuse(name, "must be a time in milliseconds")
@@ -135,8 +140,9 @@ def read_course(begin: Any, end: Any, period: Any, filter_: Any, refuse: Refuse)
     if filter_ not in FILTERS:
         raise refuse("filter", f"must be one of {', '.join(FILTERS)}")
     seconds = int(period)
-    longest = KEPT.get(seconds, KEPT[SAMPLED]).longest_seconds * 1000
-    begin = max(begin, end - longest)
+    longest = KEPT.get(seconds, KEPT[SAMPLED]).longest_seconds
+    longest = min(longest, _MOST_POINTS // figures * max(seconds, MINUTE))
+    begin = max(begin, end - longest * 1000)
     return Course(begin if seconds == SAMPLED else start_of(begin, seconds), end, seconds, filter_)
 
 
