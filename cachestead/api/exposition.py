@@ -29,13 +29,13 @@ from cachestead.store import instances as store
 
 router = APIRouter(tags=["Prometheus"])
 
-LABELS = {
+_LABELS = {
     INSTANCE: ("project_id", "project", "domain", "instance_id", "instance_name"),
     NODE: ("project_id", "project", "domain", "instance_id", "instance_name", "node", "address", "role", "shard"),
     PROXY: ("project_id", "project", "domain", "instance_id", "instance_name", "proxy", "address"),
 }
 """Labels of what is measured of an instance, a node and a proxy."""
-PREFIXES = {INSTANCE: "cachestead_instance", NODE: "cachestead_node", PROXY: "cachestead_proxy"}
+_PREFIXES = {INSTANCE: "cachestead_instance", NODE: "cachestead_node", PROXY: "cachestead_proxy"}
 _STATES = tuple(state for state in State if state not in (State.CREATING, State.CREATEFAILED, State.DELETED))
 _MISSED = 2
 """Intervals after which a figure is none."""
@@ -102,12 +102,7 @@ class _Figures(Collector):
 
 
 def _family(level: str, name: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(exported_name(level, name), _ABOUT.get(name, name), labels=LABELS[level])
-
-
-def exported_name(level: str, name: str) -> str:
-    """What a metric of a level is called here."""
-    return f"{PREFIXES[level]}_{name}"
+    return GaugeMetricFamily(f"{_PREFIXES[level]}_{name}", _ABOUT.get(name, name), labels=_LABELS[level])
 
 
 def _about(metric: Metric) -> str:

@@ -51,8 +51,8 @@ class Look:
 
     @property
     def processor_seconds(self) -> float:
-        """Processor time since the start, system and user."""
-        return self.numbers.get("used_cpu_sys", 0.0) + self.numbers.get("used_cpu_user", 0.0)
+        """Processor time since the start, system and user. Raises `LookupError` where it is not told."""
+        return self.get("used_cpu_sys") + self.get("used_cpu_user")
 
     def get(self, name: str) -> float:
         """A number of INFO. Raises `LookupError` where the engine does not tell it."""

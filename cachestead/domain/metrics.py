@@ -7,13 +7,16 @@ figure that cannot be known has no value, never a zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
-from cachestead.domain.instances import Instance, Mode
+from cachestead.domain.instances import Instance, Mode, Node, Proxy, State
 from cachestead.domain.looks import Span
 from cachestead.domain.shards import Shard, shards_of
+
+Served = TypeVar("Served", Node, Proxy)
 
 NAMESPACE = "SYS.DCS"
 INSTANCE, NODE, PROXY = "dcs_instance_id", "dcs_cluster_redis_node", "dcs_cluster_proxy2_node"
@@ -307,14 +310,15 @@ def measure(instance: Instance, spans: Mapping[str, Span]) -> Figures:
             if node.id in spans:
                 figures[node.id] = _values(((row.id, row.how) for row in rows), [spans[node.id]])
     rows = metrics_of(PROXY, instance.mode)
-    for proxy in instance.proxies:
+    for proxy in _in_service(instance, instance.proxies):
         span = spans.get(proxy.id)
         figures[proxy.id] = _values(((row.id, row.proxy) for row in rows), [span]) if span else {STATUS: 1.0}
     return figures
 
 
 def _of_instance(instance: Instance, spans: Mapping[str, Span]) -> dict[str, float]:
-    masters = [_master_of(shard, spans) for shard in shards_of(instance)]
+    serving = replace(instance, nodes=tuple(_in_service(instance, instance.nodes)))
+    masters = [_master_of(shard, spans) for shard in shards_of(serving)]
     known = [span for span in masters if span is not None]
     reachable = not instance.proxies or any(
         proxy.id in spans and spans[proxy.id].now.is_well for proxy in instance.proxies
@@ -327,6 +331,11 @@ def _of_instance(instance: Instance, spans: Mapping[str, Span]) -> dict[str, flo
         rows = [row for row in metrics_of(INSTANCE, instance.mode) if row.instance is whose]
         values |= _values(((row.id, row.how) for row in rows), of)
     return values if reachable else values | {STATUS: 1.0}
+
+
+def _in_service(instance: Instance, objects: Iterable[Served]) -> Iterator[Served]:
+    """While an instance changes its shape there are some on record that are only coming."""
+    return (one for one in objects if one.active or instance.state is not State.EXTENDING)
 
 
 def _master_of(shard: Shard, spans: Mapping[str, Span]) -> Span | None:

@@ -40,7 +40,10 @@ async def look_at_proxy(client: Client, before: Look | None) -> Look:
 
 
 async def observe_processor_seconds(client: Client) -> float:
-    """Processor time of the process since its start, as cheaply as can be; raises `EngineUnreachable`."""
+    """Processor time of the process since its start, as cheaply as can be.
+
+    Raises `EngineUnreachable`, and `LookupError` where it is not told (by proxies of an earlier release).
+    """
     async with answering(client):
         info: dict[str, Any] = await client.info("cpu")
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])

@@ -17,7 +17,7 @@ from cachestead.proxy.framing import MAX_BULK, Frame, arguments
 from cachestead.proxy.replies import error
 from cachestead.proxy.router import Router
 from cachestead.proxy.session import HIGH_WATER, Session
-from cachestead.proxy.statistics import SAMPLE_EVERY, Statistics, process_facts
+from cachestead.proxy.statistics import SAMPLE_EVERY, Statistics
 from cachestead.proxy.vocabulary import Vocabulary
 
 for _topic in ("blocking", "connection", "keyspace", "pubsub", "serving", "transactions"):
@@ -192,7 +192,6 @@ class Proxy:
                 "maxclients": self.configuration.maxclients,
                 "blocked_clients": blocked,
             },
-            **process_facts(),
             "Stats": {
                 "total_connections_received": statistics.connections,
                 "total_commands_processed": statistics.commands,

@@ -24,9 +24,7 @@ from cachestead.proxy.replies import (
     unknown_subcommand,
     verbatim,
 )
-
-OF_ITSELF = frozenset({"Server", "Memory", "CPU", "Commandstats"})
-"""Sections of INFO in which the proxy speaks only of itself: clients are told what the data nodes say there."""
+from cachestead.proxy.statistics import process_facts
 
 
 @immediate("info")
@@ -39,9 +37,10 @@ def info(call: Call) -> bytes | None:
             "default",
             "everything",
         }
-        sections = {name: fields for name, fields in proxy.facts().items() if not wanted or name.lower() in wanted}
+        facts = proxy.facts() | process_facts()
+        sections = {name: fields for name, fields in facts.items() if not wanted or name.lower() in wanted}
         return verbatim(merge_info([], {}) + _sections(sections), call.protocol)
-    own = {name: fields for name, fields in proxy.facts().items() if name not in OF_ITSELF}
+    own = {name: fields for name, fields in proxy.facts().items() if name not in ("Server", "Commandstats")}
     own["Server"] = {"redis_mode": "standalone", "tcp_port": session.local.rpartition(":")[2]}
     own["Replication"] = {"role": "master", "connected_slaves": 0}
     own["Cluster"] = {"cluster_enabled": 0}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -34,6 +35,8 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger()
 
 _AT_ONCE = 16
+_TOO_LONG = 2
+"""Intervals after which two looks are not compared."""
 _GLANCES = 6
 """Looks at processor time in an interval."""
 _STATES = (
@@ -47,7 +50,7 @@ _BYTES_PER_MEGABIT = 1024 * 1024 / 8
 class _Object:
     """What is remembered of a node or a proxy."""
 
-    client: Client
+    client: Client | None = None
     look: Look | None = None
     processor: list[tuple[float, float]] = field(default_factory=list)
     """Moments and processor seconds in this interval, the last of the one before first."""
@@ -86,8 +89,8 @@ class Sampler:
             instances = [one async for one in store.each_instance(tx, _STATES)]
         present = {one.id for instance in instances for one in _everyone(instance)}
         self._objects = {key: kept for key, kept in self._objects.items() if key in present}
-        figures = await asyncio.gather(*(self._measure(one) for one in instances if one.nodes))
-        records = dict(zip((one.id for one in instances if one.nodes), figures, strict=True))
+        figures = await asyncio.gather(*(self._measure_guarded(one) for one in instances))
+        records = {one.id: seen for one, seen in zip(instances, figures, strict=True) if seen}
         if records:
             async with self._machinery.database.writing() as tx:
                 await samples.add_samples(tx, SAMPLED, at, records)
@@ -121,6 +124,14 @@ class Sampler:
                 keep = timedelta(days=min(period.keep_days, self._keep_days))
                 await samples.remove_any_before(tx, period.seconds, round((now - keep).timestamp() * 1000))
 
+    async def _measure_guarded(self, instance: Instance) -> Figures | None:
+        """One instance that cannot be measured keeps nobody from the others."""
+        try:
+            return await self._measure(instance) if instance.nodes else None
+        except Exception:
+            log.exception("an instance could not be measured", instance=instance.id)
+            return None
+
     async def _measure(self, instance: Instance) -> Figures:
         flavor = flavor_of(self._machinery, instance)
         parts = flavor.replica_count if instance.mode is Mode.HA_RW_SPLIT else flavor.sharding_num
@@ -134,8 +145,8 @@ class Sampler:
 
     async def _look(self, instance: Instance, one: Node | Proxy) -> Span | None:
         """The span since the last look; None if it does not answer."""
-        kept = self._objects.setdefault(one.id, _Object(self._client(instance, one)))
-        # Passwords and addresses change: the connections know the present one.
+        kept = self._objects.setdefault(one.id, _Object())
+        # Anew each time: passwords and addresses change.
         kept.client = self._client(instance, one)
         look = look_at_node if isinstance(one, Node) else look_at_proxy
         try:
@@ -143,9 +154,13 @@ class Sampler:
         except EngineError as error:
             log.debug("not sampled", instance=instance.id, node=one.id, reason=str(error))
             return None
-        kept.processor.append((now.at, now.processor_seconds))
-        shares = processor_shares(kept.processor)
-        before, kept.look, kept.processor = kept.look, now, kept.processor[-1:]
+        before, kept.look = kept.look, now
+        if before and now.at - before.at > _TOO_LONG * self._seconds:
+            # What happened meanwhile is not of one interval.
+            before, kept.processor = None, []
+        with suppress(LookupError):
+            kept.processor.append((now.at, now.processor_seconds))
+        shares, kept.processor = processor_shares(kept.processor), kept.processor[-1:]
         return replace(Span.between(before, now, self._seconds), processor_shares=shares)
 
     def _client(self, instance: Instance, one: Node | Proxy) -> Client:
@@ -154,11 +169,11 @@ class Sampler:
         return proxies.client_of(self._machinery, instance, one)
 
     async def _glance(self, one: _Object) -> None:
-        try:
-            seconds = await observe_processor_seconds(one.client)
-        except EngineError:
+        if one.client is None:
             return
-        one.processor.append((asyncio.get_running_loop().time(), seconds))
+        with suppress(EngineError, LookupError):
+            seconds = await observe_processor_seconds(one.client)
+            one.processor.append((asyncio.get_running_loop().time(), seconds))
 
     async def _bounded(self, work: Awaitable[Answer]) -> Answer:
         async with self._slots:

@@ -25,6 +25,8 @@ from postgresql import NewDatabase
 from redis import RedisError
 from refusals import check_refused
 
+from cachestead.api.access import access_of
+from cachestead.api.ces.routes import router
 from cachestead.domain.instances import Mode
 from cachestead.domain.metrics import METRICS, metrics_of
 
@@ -395,6 +397,40 @@ def test_the_command_line_shows_figures(world: World) -> None:
     assert "command_max_rt" not in listed.stdout
     unknown = world.installation.run("metric", "list", "measured-ha", "--node", "127.0.0.99")
     assert (unknown.returncode, unknown.stdout) == (1, "")
+
+
+def test_every_route_asks_for_a_role(world: World) -> None:
+    asked = {route.path: access_of(route) for route in router.routes}
+    assert {one.rpartition("/")[2] for one in asked} == {"metrics", "metric-data", "batch-query-metric-data"}
+    assert set(asked.values()) == {"dcs:instance:list", "dcs:instance:get"}
+
+
+def test_a_lost_master_behind_proxies_breaks_no_series(world: World) -> None:
+    here = world.of(world.proxied)
+    with client_of(world.proxied) as client:
+        for number in range(3000):
+            client.set(f"key-{number % 300}", "x" * 100)
+        eventually(lambda: values(world.ces, "keys", here)[-1] == 300)
+        [lost, *_] = [one for one in world.objects(world.proxied)[NODE] if one["name"].startswith("(master)")]
+        begun = now()
+        pids = world.installation.node_pids(world.proxied["instance_id"])
+        os.kill(pids[lost["name"].removeprefix("(master)")], signal.SIGKILL)
+
+        def healed() -> bool:
+            nodes = world.objects(world.proxied)[NODE]
+            [found] = [one for one in nodes if one[NODE] == lost[NODE]]
+            return found["name"].startswith("(replica)") and {one["status"] for one in nodes} == {"RUNNING"}
+
+        eventually(healed)
+        done = now()
+        eventually(lambda: client.set("key-0", "after all"))
+    eventually(lambda: course(world.ces, "keys", here)[-1].timestamp > done)
+    eventually(lambda: values(world.ces, "keys", here)[-1] == 300)
+    for metric in ("set", "keyspace_misses", "total_connections_received", "used_memory", "command_max_delay"):
+        found = [point.average for point in course(world.ces, metric, here, _from=begun)]
+        assert found
+        assert all(0 <= one < 10**8 for one in found), (metric, found)
+    assert max(point.average for point in course(world.ces, "set", here, _from=begun)) < 3000
 
 
 def test_a_failover_and_a_restart_break_no_series(world: World) -> None:

@@ -142,6 +142,18 @@ def test_an_instance_without_a_master_of_each_shard_has_a_status_and_nothing_els
     assert figures.keys() == {ITSELF, *seen}, "who does not answer has no figures, not zeros"
 
 
+def test_what_is_only_coming_counts_when_it_is_there():
+    growing = replace(instance(Mode.PROXY, shards=3, nodes=1, proxies=2), state=State.EXTENDING)
+    there = [replace(node, active=node.shard < 2) for node in growing.nodes]
+    growing = replace(
+        growing, nodes=tuple(there), proxies=(replace(growing.proxies[0], active=True), growing.proxies[1])
+    )
+    spans = {name: still(numbers={"total_system_memory": 300.0}) for name in ("n00", "n10", "p0")}
+    figures = measure(growing, spans)
+    assert figures[ITSELF]["keys"] == 14
+    assert figures.keys() == {ITSELF, *spans}
+
+
 def test_a_node_that_loads_is_abnormal():
     assert measure(instance(Mode.SINGLE), {"n00": still(is_well=False)})[ITSELF][STATUS] == 1
     assert measure(instance(Mode.SINGLE), {"n00": still()})[ITSELF][STATUS] == 0

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cachestead.api.ces.errors import CesError, bad_field, bad_page, bad_parameter
 from cachestead.domain.history import FILTERS, KEPT, MINUTE, PERIODS, SAMPLED, start_of
-from cachestead.domain.metrics import INSTANCE, ITSELF, NODE, PROXY
+from cachestead.domain.metrics import INSTANCE, ITSELF, NAMESPACE, NODE, PROXY
 
 _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*")
 _METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,95}")
@@ -154,7 +154,7 @@ class Marker:
     dimensions: Dimensions
 
     def __str__(self) -> str:
-        return f"SYS.DCS.{self.metric}." + ",".join(f"{name}:{value}" for name, value in self.dimensions)
+        return f"{NAMESPACE}.{self.metric}." + ",".join(f"{name}:{value}" for name, value in self.dimensions)
 
 
 def read_marker(text: str) -> Marker | None:
