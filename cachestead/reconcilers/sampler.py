@@ -35,8 +35,8 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger()
 
 _AT_ONCE = 16
-_TOO_LONG = 2
-"""Intervals after which two looks are not compared."""
+_TOO_LONG, _LATE_SECONDS = 2, 15.0
+"""Intervals after which two looks are not compared; short ones may be late by so much on a busy machine."""
 _GLANCES = 6
 """Looks at processor time in an interval."""
 _STATES = (
@@ -67,6 +67,8 @@ class Sampler:
         self._objects: dict[str, _Object] = {}
         self._sampled = 0
         """The interval that was sampled last, by its begin in epoch milliseconds."""
+        self._summarised = 0
+        """The begin of the shortest period at which summaries were made last."""
 
     def pause(self) -> float:
         """Seconds until the next pass, which the clock decides: intervals begin at multiples of themselves."""
@@ -96,12 +98,17 @@ class Sampler:
                 await samples.add_samples(tx, SAMPLED, at, records)
 
     async def summarise(self, at: int) -> None:
-        """Summaries of every period that is over at a moment. With each new one, what is too old goes."""
-        made = [await self._summarise(period, start_of(at, period)) for period in KEPT if period != SAMPLED]
-        if any(made):
-            await self._forget()
+        """Summaries of every period that is over at a moment. What is too old goes, each time one may be."""
+        shortest, *_ = summed_up = [period for period in KEPT if period != SAMPLED]
+        present = start_of(at, shortest)
+        if present == self._summarised:
+            return
+        for period in summed_up:
+            await self._summarise(period, start_of(at, period))
+        await self._forget()
+        self._summarised = present
 
-    async def _summarise(self, period: int, present: int) -> bool:
+    async def _summarise(self, period: int, present: int) -> None:
         """All summaries of a length that are missing; those of finer periods are there."""
         async with self._machinery.database.reading() as tx:
             due = await samples.list_any_unsummarised(tx, period, present)
@@ -115,7 +122,6 @@ class Sampler:
                     await asyncio.sleep(0)
             async with self._machinery.database.writing() as tx:
                 await samples.add_samples(tx, period, begin, found)
-        return bool(due)
 
     async def _forget(self) -> None:
         now = self._machinery.now()
@@ -155,7 +161,7 @@ class Sampler:
             log.debug("not sampled", instance=instance.id, node=one.id, reason=str(error))
             return None
         before, kept.look = kept.look, now
-        if before and now.at - before.at > _TOO_LONG * self._seconds:
+        if before and now.at - before.at > max(_TOO_LONG * self._seconds, _LATE_SECONDS):
             # What happened meanwhile is not of one interval.
             before, kept.processor = None, []
         with suppress(LookupError):

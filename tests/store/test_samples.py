@@ -114,6 +114,16 @@ async def test_records_are_bounded_however_long_it_goes_on(database: Database):
     assert counts[-1][1200] == counts[-1][3600] == 24 * 13 - 1
 
 
+async def test_records_of_instances_that_are_gone_go_with_time(database: Database):
+    clock = Clock(database)
+    for hour in range(30):
+        await clock.sampled(BEGIN + hour * 60 * MINUTE, ONE)
+    for day in range(1, 2000, 50):
+        await clock.sampled(BEGIN + day * DAY)
+    async with database.reading() as tx:
+        assert await tx.scalar(select(func.count()).select_from(table)) == 0
+
+
 async def test_nothing_is_kept_for_longer_than_the_setting_says(database: Database):
     clock = Clock(database, keep_days=1)
     for hour in range(0, 24 * 4, 4):
