@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from dbos import DBOSConfig
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from cachestead.api.app import build_app
 from cachestead.api.iam.routes import Identity
@@ -36,6 +37,7 @@ from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers, Retention
 from cachestead.reconcilers.maintenance import Maintenance
+from cachestead.reconcilers.sampler import Sampler
 from cachestead.reconcilers.scripts import Scripts
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
@@ -50,6 +52,7 @@ from cachestead.workflows.runner import Runner
 
 SENTINEL_COUNT = 3
 _SENTINEL_OWNER = "sentinel"
+_SCRAPE_TOKEN = "scrape_token"  # noqa: S105 - the name of a fact
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Application:
     leftovers: Leftovers
     maintenance: Maintenance
     scripts: Scripts
+    sampler: Sampler
+    registry: CollectorRegistry
+    """The service's own figures, for Prometheus."""
     sentinels: SentinelNodes
     names: Responder | None
     http: FastAPI
@@ -164,6 +170,7 @@ async def build(settings: Settings) -> Application:
         memory=promisable_memory(settings.capacity),
         is_address_free=is_free,
     )
+    registry = _own_figures()
     return Application(
         settings=settings,
         database=database,
@@ -173,6 +180,8 @@ async def build(settings: Settings) -> Application:
         leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, _retention(settings)),
         maintenance=Maintenance(service),
         scripts=Scripts(machinery),
+        sampler=Sampler(machinery, settings.monitoring),
+        registry=registry,
         sentinels=sentinels,
         names=_names(settings, database),
         http=build_app(
@@ -180,6 +189,8 @@ async def build(settings: Settings) -> Application:
                 settings,
                 service,
                 Identity(database, authenticator, SignIn(database, authenticator), settings.public_url),
+                registry,
+                await ensure_scrape_token(database, vault, settings),
             )
         ),
     )
@@ -219,6 +230,33 @@ def _names(settings: Settings, database: Database) -> Responder | None:
         return None
     answers = Answers(settings.region.dns_zone, names.ttl_seconds, names.host, Directory(database).find)
     return Responder(answers, names.host, names.port)
+
+
+def _own_figures() -> CollectorRegistry:
+    """What the process takes, in a registry of this service's own: the library's would be shared by all."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+async def find_scrape_token(database: Database, vault: Vault, settings: Settings) -> str | None:
+    """What opens `/metrics`: the setting, else what was made up at the first start; None before that."""
+    if settings.monitoring.token is not None:
+        return settings.monitoring.token.get_secret_value()
+    async with database.reading() as tx:
+        sealed = await facts.find_fact(tx, _SCRAPE_TOKEN)
+    return str(vault.open(sealed)["token"]) if sealed else None
+
+
+async def ensure_scrape_token(database: Database, vault: Vault, settings: Settings) -> str:
+    """The same, made up if there is none."""
+    token = await find_scrape_token(database, vault, settings)
+    if token is None:
+        token = secrets.token_urlsafe(32)
+        async with database.writing() as tx:
+            await facts.save_fact(tx, _SCRAPE_TOKEN, vault.seal({"token": token}))
+    return token
 
 
 def _dbos(settings: Settings) -> DBOSConfig:

@@ -24,7 +24,7 @@ from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
 from cachestead.identity.secrets import Vault
 from cachestead.names.responder import Responder
-from cachestead.reconcilers.loop import Loop
+from cachestead.reconcilers.loop import Loop, LoopFigures
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.settings import LogSettings, NamesSettings, Settings
 from cachestead.store import facts
@@ -79,7 +79,9 @@ async def _serve(settings: Settings, run: Path) -> None:
         Loop("leftovers", application.leftovers.run_pass, _LEFTOVERS_SECONDS),
         Loop("maintenance", application.maintenance.run_pass, settings.jobs.maintenance_seconds),
         Loop("scripts", application.scripts.run_pass, _SCRIPTS_SECONDS),
+        Loop("sampler", application.sampler.run_pass, application.sampler.pause),
     ]
+    application.registry.register(LoopFigures(loops))
     await health.run_pass()
     watches = [asyncio.create_task(health.watch_exits()), asyncio.create_task(health.watch_frozen())]
     await application.runner.start()
@@ -213,6 +215,21 @@ def client_environment(settings: Settings) -> dict[str, str]:
         return asyncio.run(read())
     except LookupError as missing:
         raise NotInitialised(str(settings.data_dir)) from missing
+
+
+def scrape_token(settings: Settings) -> str:
+    """What opens `/metrics`. Raises `NotInitialised` before the first start."""
+
+    async def read() -> str | None:
+        database = bootstrap.open_database(settings)
+        try:
+            return await bootstrap.find_scrape_token(database, Vault.at(settings.data_dir), settings)
+        finally:
+            await database.close()
+
+    if not (settings.data_dir / "keys").is_dir() or (token := asyncio.run(read())) is None:
+        raise NotInitialised(str(settings.data_dir))
+    return token
 
 
 def _names_environment(names: NamesSettings) -> dict[str, str]:

@@ -203,6 +203,19 @@ class SessionSettings(Group):
     """How long the last list of a node's sessions can be read, in hours; it tells who a tenant's clients are."""
 
 
+class MonitoringSettings(Group):
+    """What is measured of instances, and who may read the figures of all tenants at once."""
+
+    interval_seconds: int = Field(default=60, ge=1, le=300)
+    """Time between two samples, in seconds, and what "per period" is about; the public service's figure."""
+    keep_days: int = Field(default=1825, ge=1)
+    """Nothing is kept for longer, in days. Samples are kept for 2, summaries of 5 and 20 minutes for 10 and 20,
+    those of 1 and 4 hours for 155 and 300, those of a day for 1825."""
+    token: SecretStr | None = Field(default=None, min_length=16)
+    """Who sends it may read `/metrics`, which has the figures of every tenant; made up at the first start when
+    absent, and printed by `cachestead env --format prometheus`."""
+
+
 class LogSettings(Group):
     """The program's own log."""
 
@@ -232,6 +245,7 @@ class Settings(BaseSettings):
     failover: FailoverSettings = FailoverSettings()
     jobs: JobSettings = JobSettings()
     sessions: SessionSettings = SessionSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

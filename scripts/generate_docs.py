@@ -2,8 +2,8 @@
 
 `docs/settings.md` and the table in the README come from `settings.py`, `docs/errors.md` from the catalogue of
 errors, `docs/states.md` from the table of transitions, `docs/coverage.md` from the routes and the operations in
-`operations.csv`, `docs/proxy-commands.md` from the tables of the proxy. The words are those of the code; none are
-written here.
+`operations.csv`, `docs/proxy-commands.md` from the tables of the proxy, `docs/metrics.md` from the catalogue of
+metrics. The words are those of the code; none are written here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from pydantic.fields import FieldInfo
 from cachestead import errors, settings
 from cachestead.api.v2 import CHAPTERS
 from cachestead.domain.commands import COMMAND_NAMES
+from cachestead.domain.history import KEPT, SAMPLED, Period
 from cachestead.domain.instances import BUSY, TRANSITIONS, Mode, State
+from cachestead.domain.metrics import INSTANCE, METRICS, NODE, PROXY, Metric, Whose
 from cachestead.engine.acl import refused_commands
 from cachestead.proxy import server as _handlers  # noqa: F401 - brings in all who answer commands
 from cachestead.proxy.calls import ALONE, IMMEDIATE
@@ -52,6 +54,15 @@ command`. Keys of one call have to be in one slot on a Proxy Cluster unless the 
 (`{…}`) puts them there. What stands in no line is passed on to the shard of its keys, and answered by the engine
 itself.
 [Decision 0010](decisions/0010-where-a-proxy-helps-more-than-the-documents-promise.md) says why."""
+ABOUT_METRICS = """\
+All of them are in namespace `SYS.DCS`. *Instance*, *nodes* and *proxies* say on which dimension a metric is:
+`dcs_instance_id`, `dcs_instance_id,dcs_cluster_redis_node` and `dcs_instance_id,dcs_cluster_proxy2_node`.
+Prometheus finds it as `cachestead_instance_…`, `cachestead_node_…` and `cachestead_proxy_…`. The node of a
+single-node instance is the instance. Units "per period" are about the time between two samples
+(`monitoring.interval_seconds`)."""
+ABOUT_HISTORY = """\
+How long figures are kept, and how far back one question may reach; one that reaches further begins later. Period
+60 is made of samples when it is asked for."""
 PROXY_VERSIONS = ("4.0", "5.0", "6.0")
 BLOCKING = (
     "blmove", "blmpop", "blpop", "brpop", "brpoplpush", "bzmpop", "bzpopmax", "bzpopmin", "xread", "xreadgroup",
@@ -122,6 +133,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "states.md": render_states(),
         ROOT / "docs" / "coverage.md": render_coverage(),
         ROOT / "docs" / "proxy-commands.md": render_proxy_commands(),
+        ROOT / "docs" / "metrics.md": render_metrics(),
         readme: _replace_block(readme.read_text(), "settings", _common_table()),
     }
 
@@ -243,6 +255,54 @@ def render_proxy_commands() -> str:
             _table(("Command", "Proxy Cluster", "Read/write splitting", "How"), rows),
         ]
     )
+
+
+def render_metrics() -> str:
+    """What is measured, where, and how long it is kept."""
+    rows = [
+        (
+            f"`{metric.id}`",
+            metric.name,
+            metric.unit,
+            _of_instances(metric),
+            "yes" if metric.has_level(NODE, Mode.CLUSTER) else "",
+            "yes" if metric.has_level(PROXY, Mode.PROXY) else "",
+        )
+        for metric in METRICS
+    ]
+    kept = [
+        (
+            "as sampled (1)" if period.seconds == SAMPLED else f"{period.seconds} s",
+            f"{period.keep_days} days",
+            _reach(period),
+        )
+        for period in KEPT.values()
+    ]
+    return _page(
+        [
+            "# Metrics",
+            NOTE,
+            ABOUT_METRICS,
+            _table(("Metric", "Name", "Unit", "Instance", "Nodes", "Proxies"), rows),
+            "## History",
+            ABOUT_HISTORY,
+            _table(("Period", "Kept for", "At once"), kept),
+        ]
+    )
+
+
+def _of_instances(metric: Metric) -> str:
+    """Types of instance that have it, and whose figures it is made of."""
+    modes = [mode for mode in Mode if metric.has_level(INSTANCE, mode)]
+    if not modes:
+        return ""
+    types = "all types" if len(modes) == len(Mode) else ", ".join(f"`{mode}`" for mode in modes)
+    return types + (": masters and replicas" if metric.instance is Whose.EVERY else "")
+
+
+def _reach(period: Period) -> str:
+    hours = period.longest_seconds // 3600
+    return f"{hours} hours" if hours < 24 else f"{hours // 24} days"
 
 
 def _versions(name: str, table: dict[str, frozenset[str]]) -> str:

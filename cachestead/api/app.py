@@ -20,13 +20,17 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cachestead import errors
-from cachestead.api import access
+from cachestead.api import access, exposition
 from cachestead.api.bodies import RequestBody
+from cachestead.api.ces import routes as ces
 from cachestead.api.iam import routes as iam
 from cachestead.api.services import Services
 from cachestead.api.v2 import CHAPTERS
 
 log = structlog.get_logger()
+
+ROUTERS = (*(chapter.router for chapter in CHAPTERS), ces.router, exposition.router, iam.router)
+"""All routes. Identity's come last, with one that takes what is left of its paths."""
 
 
 def build_app(services: Services) -> FastAPI:
@@ -42,9 +46,8 @@ def build_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.identity = services.identity
-    for chapter in CHAPTERS:
-        app.include_router(chapter.router)
-    app.include_router(iam.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -148,8 +151,7 @@ def _body_model(request: Request) -> type[RequestBody] | None:
 
 def _methods_of(scope: Scope) -> set[str]:
     """Every method that this path has; the framework names those of the first route only."""
-    routers = [*(chapter.router for chapter in CHAPTERS), iam.router]
-    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     return {
         method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()
     }

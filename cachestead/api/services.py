@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 
 from cachestead.api.iam.routes import Identity
 from cachestead.operations.service import Service
@@ -19,6 +20,10 @@ class Services:
     settings: Settings
     service: Service
     identity: Identity
+    registry: CollectorRegistry
+    """The service's own figures."""
+    scrape_token: str = field(repr=False)
+    """Opens `/metrics`."""
 
 
 async def _service_of(request: Request) -> Service:

@@ -6,7 +6,7 @@ and sentence; an unreachable service a sentence that says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,8 @@ from cachestead.cli.failures import CommandFailed
 from cachestead.cli.release import find_release
 
 Json = dict[str, Any]
+Dimensions = Mapping[str, str]
+"""Names of dimensions with the ids of objects on them, the instance's first."""
 PAGE = 200
 
 
@@ -230,9 +232,34 @@ class Client:
         """Availability zones of the region."""
         return list(self._call("GET", f"{self.connection.endpoint}/v2/available-zones")["available_zones"])
 
+    def list_monitored_objects_of_instance(self, instance: str) -> Json:
+        """What is monitored of an instance: itself, its nodes and its proxies."""
+        query = {"dim_name": "dcs_instance_id"}
+        return self._project("GET", f"/dims/monitored-objects/{instance}", query=query)
+
+    def list_metrics(self, dimensions: Dimensions) -> list[Json]:
+        """What is measured of an instance and, if there is one among the dimensions, of its node alone."""
+        found: list[Json] = []
+        query: Json = _dimensions(dimensions) | {"limit": 1000}
+        while True:
+            page = self._cloud_eye("/metrics", query)
+            found += page["metrics"]
+            if not page["metrics"] or len(found) >= page["meta_data"]["total"]:
+                return found
+            query["start"] = page["meta_data"]["marker"]
+
+    def show_metric_data(self, metric: str, dimensions: Dimensions, **course: int | str) -> list[Json]:
+        """The course of one figure: `from` and `to` in milliseconds, `period` in seconds, `filter`."""
+        query = {"namespace": "SYS.DCS", "metric_name": metric} | _dimensions(dimensions) | course
+        return list(self._cloud_eye("/metric-data", query)["datapoints"])
+
     def show_quota_of_tenant(self) -> list[Json]:
         """Limits of the project and what is used."""
         return list(self._project("GET", "/quota")["quotas"]["resources"])
+
+    def _cloud_eye(self, path: str, query: Json) -> Json:
+        base = f"{self.connection.endpoint}/V1.0/{self.connection.project_id}"
+        return self._call("GET", base + path, query=query)
 
     def _project(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
         base = f"{self.connection.endpoint}/v2/{self.connection.project_id}"
@@ -266,6 +293,10 @@ class Client:
         if answer.is_error:
             raise _refusal(answer)
         return answer
+
+
+def _dimensions(dimensions: Dimensions) -> Json:
+    return {f"dim.{n}": f"{name},{value}" for n, (name, value) in enumerate(dimensions.items())}
 
 
 def _refusal(answer: httpx.Response) -> Refused:

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -43,6 +44,7 @@ class Format(StrEnum):
     DOTENV = "dotenv"
     JSON = "json"
     TERRAFORM = "terraform"
+    PROMETHEUS = "prometheus"
 
 
 def env(
@@ -53,9 +55,15 @@ def env(
     """Print addresses, keys and ids that clients need. The output holds secrets.
 
     The shell form exports the variables that the official SDK, Terraform's provider and OpenStack clients read by
-    themselves; the terraform form is a provider block, because the provider takes addresses only from there.
+    themselves; the terraform form is a provider block, because the provider takes addresses only from there. The
+    prometheus form is for whoever runs the service: a job that collects the figures of all tenants.
     """
-    typer.echo(render(read_environment(read_settings(data_dir, config)), form))
+    settings = read_settings(data_dir, config)
+    environment = read_environment(settings)
+    if form is Format.PROMETHEUS:
+        typer.echo(scrape_job(environment["endpoint"], read_scrape_token(settings)))
+    else:
+        typer.echo(render(environment, form))
 
 
 def read_environment(settings: Settings) -> dict[str, str]:
@@ -71,8 +79,34 @@ def read_environment(settings: Settings) -> dict[str, str]:
         ) from exc
 
 
+def read_scrape_token(settings: Settings) -> str:
+    """What opens `/metrics`."""
+    from cachestead.main import NotInitialised, scrape_token  # noqa: PLC0415 - brings the service with it
+
+    try:
+        return scrape_token(settings)
+    except NotInitialised as exc:
+        raise CommandFailed("There is no token for /metrics yet.", advice="`cachestead up` makes one.") from exc
+
+
+def scrape_job(endpoint: str, token: str) -> str:
+    """A job for `scrape_configs` of Prometheus' configuration."""
+    address = urlsplit(endpoint)
+    return "\n".join(
+        [
+            "- job_name: cachestead",
+            f"  scheme: {address.scheme}",
+            f"  metrics_path: {json.dumps(address.path + '/metrics')}",
+            "  authorization:",
+            f"    credentials: {json.dumps(token)}",
+            "  static_configs:",
+            f"    - targets: [{json.dumps(address.netloc)}]",
+        ]
+    )
+
+
 def render(environment: Mapping[str, str], form: Format) -> str:
-    """The environment in one of the forms."""
+    """The environment in one of the forms for clients, the shell's if it is none of the others."""
     match form:
         case Format.JSON:
             return json.dumps(dict(environment), indent=2)
@@ -82,10 +116,9 @@ def render(environment: Mapping[str, str], form: Format) -> str:
             return "\n".join(
                 f"{name}={_dotenv_quote(value)}" for name, value in client_variables(environment).items()
             )
-        case Format.SHELL:
-            return "\n".join(
-                f"export {name}={shlex.quote(value)}" for name, value in client_variables(environment).items()
-            )
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in client_variables(environment).items()
+    )
 
 
 def client_variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -94,12 +127,13 @@ def client_variables(environment: Mapping[str, str]) -> dict[str, str]:
     iam = environment["iam_endpoint"].rstrip("/").removesuffix("/v3")
     return {
         **{name: environment[key] for name, key in OWN_VARIABLES.items()},
-        # Official SDK: credentials and, for `DcsRegion.value_of(region)`, the address.
+        # Official SDK: credentials and, for `DcsRegion.value_of(region)` and `CesRegion`, the address.
         "HUAWEICLOUD_SDK_AK": environment["access_key"],
         "HUAWEICLOUD_SDK_SK": environment["secret_key"],
         "HUAWEICLOUD_SDK_PROJECT_ID": environment["project_id"],
         "HUAWEICLOUD_SDK_IAM_ENDPOINT": iam,
         f"HUAWEICLOUD_SDK_REGION_DCS_{_variable_part(region)}": environment["endpoint"],
+        f"HUAWEICLOUD_SDK_REGION_CES_{_variable_part(region)}": environment["endpoint"],
         # Terraform's provider: all but the addresses of services, which only its block can name. Any cloud but the
         # public one keeps it from asking the public billing service what kind of site this is.
         "HW_REGION_NAME": region,

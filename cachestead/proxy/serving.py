@@ -24,6 +24,7 @@ from cachestead.proxy.replies import (
     unknown_subcommand,
     verbatim,
 )
+from cachestead.proxy.statistics import process_facts
 
 SENTINEL_NAME = "mymaster"
 """What the one master is called that is listed; asked for by name, any is it."""
@@ -39,7 +40,8 @@ def info(call: Call) -> bytes | None:
             "default",
             "everything",
         }
-        sections = {name: fields for name, fields in proxy.facts().items() if not wanted or name.lower() in wanted}
+        facts = proxy.facts() | process_facts()
+        sections = {name: fields for name, fields in facts.items() if not wanted or name.lower() in wanted}
         return verbatim(merge_info([], {}) + _sections(sections), call.protocol)
     own = {name: fields for name, fields in proxy.facts().items() if name not in ("Server", "Commandstats")}
     own["Server"] = {"redis_mode": "standalone", "tcp_port": session.local.rpartition(":")[2]}

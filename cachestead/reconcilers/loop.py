@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 log = structlog.get_logger()
 
@@ -27,12 +29,14 @@ class LoopStatus:
 
 
 class Loop:
-    """Runs a pass every `seconds`, or at once when nudged."""
+    """Runs a pass every `seconds` (or after what `seconds` says each time), or at once when nudged."""
 
-    def __init__(self, name: str, act: Callable[[], Awaitable[None]], seconds: float) -> None:
+    def __init__(
+        self, name: str, act: Callable[[], Awaitable[None]], seconds: float | Callable[[], float]
+    ) -> None:
         self.status = LoopStatus(name)
         self._act = act
-        self._seconds = seconds
+        self._pause = seconds if callable(seconds) else lambda: seconds
         self._nudged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,7 +68,26 @@ class Loop:
             self.status.passes += 1
             self.status.last_seconds = time.monotonic() - began
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._pause()):
                     await self._nudged.wait()
             except TimeoutError:
                 continue
+
+
+class LoopFigures(Collector):
+    """How the reconcilers are doing, for whoever collects figures of the service."""
+
+    def __init__(self, loops: Sequence[Loop]) -> None:
+        self._loops = loops
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures now."""
+        label = ["reconciler"]
+        passes = CounterMetricFamily("cachestead_reconciler_passes", "Passes that ended.", labels=label)
+        failures = CounterMetricFamily("cachestead_reconciler_failures", "Passes that failed.", labels=label)
+        seconds = GaugeMetricFamily("cachestead_reconciler_last_seconds", "Time of the last pass.", labels=label)
+        for status in (loop.status for loop in self._loops):
+            passes.add_metric([status.name], status.passes)
+            failures.add_metric([status.name], status.failures)
+            seconds.add_metric([status.name], status.last_seconds)
+        yield from (passes, failures, seconds)

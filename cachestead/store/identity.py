@@ -91,6 +91,12 @@ async def list_projects(tx: Tx, domain_id: str) -> list[Project]:
     return [Project(**row) for row in rows.mappings()]
 
 
+async def list_any_project_names(tx: Tx) -> dict[str, tuple[str, str]]:
+    """Names of every project and its domain, by the project's id: for whoever runs the service."""
+    query = select(projects.c.id, projects.c.name, domains.c.name.label("domain")).join(domains)
+    return {row.id: (row.name, row.domain) for row in await tx.execute(query)}
+
+
 async def find_project(tx: Tx, project_id: str) -> Project | None:
     """The project with this id, of whichever domain: for checks at the start, not for callers."""
     return await _find(tx, Project, select(projects).where(projects.c.id == project_id))

@@ -184,6 +184,16 @@ async def list_instances_with_nodes(
     return count, await _with_nodes(tx, [_instance(row) for row in rows])
 
 
+async def list_monitored_instances(tx: Tx, project_id: str, instance_id: str | None = None) -> list[Instance]:
+    """All instances of the project that have nodes that serve or served, or one of them, by id."""
+    c = instances.c
+    query = select(instances).where(c.project_id == project_id, c.state.not_in((State.CREATING, *_GONE)))
+    if instance_id is not None:
+        query = query.where(c.id == instance_id)
+    rows = (await tx.execute(query.order_by(c.id))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
 async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
     """The project's instances in a state, with nodes."""
     query = select(instances).where(instances.c.project_id == project_id, instances.c.state == state)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -279,4 +280,17 @@ parameter_templates = Table(
     Column("parameters", JSON, nullable=False, comment="what differs from the defaults"),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("project_id", "name"),
+)
+
+# --- monitoring -----------------------------------------------------------------------------------------------
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("instance_id", String(36), primary_key=True),
+    Column("period", Integer, primary_key=True, comment="seconds that it is about; 1: as sampled"),
+    Column("at", BigInteger, primary_key=True),
+    Column("figures", LargeBinary, nullable=False, comment="compressed JSON: by object and metric"),
+    Index("ix_samples_period", "period", "at"),
+    comment="Figures of instances. They go by time, also those of instances that are gone.",
 )

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
 ROUTED = {route.name: route for route in ROUTES}
 NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
-DOCUMENTED_ROUTED = 37
+DOCUMENTED_ROUTED = 39
 """Operations of the current reference (English) that are routed; raise it with every new one."""
 
 ALIASES = {
@@ -36,6 +36,7 @@ ALIASES = {
 }
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 UNKNOWN_JOB = "0" * 32
+BY_INSTANCE = {"dim_name": "dcs_instance_id"}
 
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
@@ -271,6 +272,10 @@ CALLS: dict[str, Call] = {
     "list_flavors": lambda w: w.api.get("/flavors"),
     "list_available_zones": lambda w: w.outside.get("/available-zones"),
     "list_maintenance_windows": lambda w: w.outside.get("/instances/maintain-windows"),
+    "list_monitored_objects": lambda w: w.api.get("/dims/monitored-objects", params=BY_INSTANCE),
+    "list_monitored_objects_of_instance": lambda w: w.api.get(
+        f"/dims/monitored-objects/{w.cluster}", params=BY_INSTANCE
+    ),
     "show_quota_of_tenant": lambda w: w.api.get("/quota"),
     "list_tags_of_tenant": lambda w: w.api.get("/dcs/tags"),
     "batch_create_or_delete_tags": lambda w: w.api.post(
@@ -368,7 +373,7 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
     [method] = route.methods
-    query = {"type": "user"} if route.name == "show_config_template" else None
+    query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})
     return httpx.request(method, world.installation.endpoint + path, params=query, headers=headers, json=body)
 
 

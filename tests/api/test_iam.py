@@ -387,8 +387,10 @@ def test_a_token_says_what_was_asked_for(cloud):
         for key in ("issued_at", "expires_at")
     )
     assert expires - issued == timedelta(hours=24)
-    assert {service["type"] for service in token["catalog"]} == {"identity", "iam", "dcs", "dcsv1", "dcsv2"}
-    assert token["catalog"][-1]["endpoints"][0]["url"] == f"{cloud.url}/v2/{cloud.project}"
+    found = {service["type"]: service["endpoints"][0]["url"] for service in token["catalog"]}
+    assert found.keys() == {"identity", "iam", "dcs", "dcsv1", "dcsv2", "ces"}
+    assert found["dcsv2"] == f"{cloud.url}/v2/{cloud.project}"
+    assert found["ces"] == f"{cloud.url}/V1.0/{cloud.project}"
 
 
 def test_the_catalogue_can_be_left_out(cloud):

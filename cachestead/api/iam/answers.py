@@ -10,12 +10,13 @@ from cachestead.identity.tokens import Token
 from cachestead.store.identity import Domain, Project
 
 _SERVICES = (
-    # OpenStack clients look for `identity` and `dcs`, OTC's Terraform provider for `dcsv1`.
+    # OpenStack clients look for `identity`, `dcs` and `ces`, OTC's Terraform provider for `dcsv1`.
     ("identity", "keystone", "/v3", False),
     ("iam", "iam", "/v3.0", False),
     ("dcs", "dcs", "/v1.0", True),
     ("dcsv1", "dcsv1", "/v1.0", True),
     ("dcsv2", "dcsv2", "/v2", True),
+    ("ces", "ces", "/V1.0", True),
 )
 
 

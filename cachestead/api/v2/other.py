@@ -1,14 +1,18 @@
-"""Chapter 4.15: Other APIs. Flavors, zones, maintenance windows, quotas."""
+"""Chapter 4.15: Other APIs. Flavors, zones, maintenance windows, quotas, monitored objects."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from cachestead import errors
-from cachestead.api.access import SignedIn
+from cachestead.api.access import May, SignedIn
 from cachestead.api.chapter import Chapter
-from cachestead.api.formats import InstanceIdQuery
+from cachestead.api.formats import InstanceIdPath, InstanceIdQuery, Limit, Offset
+from cachestead.api.schemas.monitored import ObjectsOfInstanceOut, ObjectsOut, check_dimension, is_ours
 from cachestead.api.schemas.other import FlavorOut, FlavorsOut, MaintenanceWindowsOut, QuotaOut, ZoneOut, ZonesOut
 from cachestead.api.services import Use
 from cachestead.domain.flavors import FlavorFilter
+from cachestead.identity.callers import Caller
 from cachestead.operations.capacity import free_memory
 from cachestead.store import instances as store
 
@@ -77,3 +81,34 @@ async def list_available_zones(caller: SignedIn, service: Use) -> ZonesOut:  # n
             for zone in service.zones
         ],
     )
+
+
+@chapter.get("/v2/{project_id}/dims/monitored-objects/{instance_id}")
+async def list_monitored_objects_of_instance(
+    instance_id: InstanceIdPath,
+    dim_name: str,
+    caller: Annotated[Caller, May["dcs:instance:get"]],
+    service: Use,
+) -> ObjectsOfInstanceOut:
+    """List what is monitored of an instance: itself, its nodes and its proxies."""
+    check_dimension(dim_name)
+    async with service.database.reading() as tx:
+        instance = await store.get_instance(tx, caller.project, instance_id)
+    return ObjectsOfInstanceOut.of(dim_name, instance)
+
+
+@chapter.get("/v2/{project_id}/dims/monitored-objects")
+async def list_monitored_objects(
+    dim_name: str,
+    caller: Annotated[Caller, May["dcs:instance:list"]],
+    service: Use,
+    offset: Offset = 0,
+    limit: Limit = 10,
+) -> ObjectsOut:
+    """List the instances that are monitored, newest first; their nodes are listed instance by instance."""
+    check_dimension(dim_name)
+    if not is_ours(dim_name):
+        return ObjectsOut.of(dim_name, 0, [])
+    async with service.database.reading() as tx:
+        count, page = await store.list_instances_with_nodes(tx, caller.project, offset=offset, limit=limit)
+    return ObjectsOut.of(dim_name, count, page)

@@ -213,6 +213,18 @@ def upgrade() -> None:
         comment="The VPC, subnet and security group of each project; they share the region's addresses.",
     )
     op.create_table(
+        "samples",
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("period", sa.Integer(), nullable=False, comment="seconds that it is about; 1: as sampled"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("figures", sa.LargeBinary(), nullable=False, comment="compressed JSON: by object and metric"),
+        sa.PrimaryKeyConstraint("instance_id", "period", "at", name=op.f("pk_samples")),
+        comment="Figures of instances. They go by time, also those of instances that are gone.",
+    )
+    with op.batch_alter_table("samples", schema=None) as batch_op:
+        batch_op.create_index("ix_samples_period", ["period", "at"], unique=False)
+
+    op.create_table(
         "session_lists",
         sa.Column("node_id", sa.String(length=32), nullable=False, comment="data node or proxy"),
         sa.Column("instance_id", sa.String(length=36), nullable=False),
@@ -304,6 +316,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_session_lists_taken_at"))
 
     op.drop_table("session_lists")
+    with op.batch_alter_table("samples", schema=None) as batch_op:
+        batch_op.drop_index("ix_samples_period")
+
+    op.drop_table("samples")
     op.drop_table("networks")
     op.drop_table("access_keys")
     op.drop_table("users")
