@@ -37,11 +37,11 @@ Merge = Callable[[list[bytes]], bytes]
 @immediate(*SPLIT)
 def split(call: Call) -> bytes | None:
     """One part for each slot; a slot's keys go together, in their order."""
-    router, command, words = call.session.router, call.command, call.words
+    session, command, words = call.session, call.command, call.words
     step = 2 if command.name == "mset" else 1
     if (len(words) - 1) % step:
         return wrong_arity(command.name)
-    if router.configuration.layout is Layout.REPLICATED or len(words) == 1 + step:
+    if session.proxy.is_replicated or len(words) == 1 + step:
         return pass_on(call)
     keys = words[1::step]
     slots = list(map(slot_of, keys)) if b"{" in call.raw else [crc_hqx(key, 0) & 16383 for key in keys]
@@ -55,11 +55,10 @@ def split(call: Call) -> bytes | None:
         return pass_on(call)
     name, groups = command.name.encode(), list(by_slot.values())
     gathering = Gathering(call.entry, len(groups), _merge_of(command.name, groups))
-    writers, owner_of = call.session.lane.writers, call.session.lane.owner_of
+    writers, owner_of = session.lane.writers, session.lane.owner_of
     for index, (slot, group) in enumerate(by_slot.items()):
         raw = pack(name, *(word for place in group for word in words[place : place + step]))
         writers[owner_of[slot]].put((gathering, index, command, raw))
-    router.departures.soon()
     return None
 
 
@@ -75,7 +74,6 @@ def _get_each(call: Call, keys: Sequence[bytes], slots: Sequence[int]) -> None:
     for index, key in enumerate(keys):
         raw = _GET_HEADS[len(key)] + key + b"\r\n"
         writers[owner_of[slots[index]]].put((gathering, index, command, raw))
-    call.session.router.departures.soon()
 
 
 def _merge_strings(replies: list[bytes], null: bytes) -> bytes:
