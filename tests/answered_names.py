@@ -6,11 +6,11 @@ import ipaddress
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import dns.asyncquery
 import dns.asyncresolver
 import dns.message
+from examples import instance_like
 
 from cachestead.domain.instances import Instance, Mode, Node, Role, State, node_id
 from cachestead.domain.sizes import MiB
@@ -23,7 +23,6 @@ LOOPBACK = ipaddress.ip_address("127.0.0.1")
 TTL = 5
 VIP = "127.64.0.200"
 MASTER, REPLICA = Role.MASTER, Role.REPLICA
-_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -79,7 +78,7 @@ class Names:
             )
             for n, role in enumerate(roles)
         )
-        made = _instance(instance, mode, state, nodes)
+        made = instance_like(id=instance, mode=mode, state=state, ip=VIP, nodes=nodes)
         async with self.database.writing() as tx:
             await store.add_instance(tx, made, MiB(128))
         return made
@@ -90,32 +89,3 @@ class Names:
             for node in nodes:
                 await store.save_node(tx, node)
         self.clock.now += 1
-
-
-def _instance(instance: str, mode: Mode, state: State, nodes: tuple[Node, ...]) -> Instance:
-    return Instance(
-        id=instance,
-        project_id="p" * 32,
-        name="named",
-        state=state,
-        engine="Redis",
-        engine_version="7.0",
-        spec_code="redis.ha.xu1.tiny.r2.128",
-        mode=mode,
-        capacity_gb=0.125,
-        cpu_type="x86_64",
-        vpc_id="vpc",
-        subnet_id="subnet",
-        security_group_id=None,
-        ip=VIP,
-        port=6379,
-        az_codes=("a",),
-        no_password_access=False,
-        maintain_begin="02:00",
-        maintain_end="06:00",
-        created_at=_AT,
-        updated_at=_AT,
-        user_id="u" * 32,
-        user_name="admin",
-        nodes=nodes,
-    )

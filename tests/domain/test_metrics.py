@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from contract import contract_file
+from examples import INSTANCE_ID, instance_like
 
 from cachestead.domain.instances import Instance, Mode, Node, Proxy, Role, State
 from cachestead.domain.looks import Look, NotMeasured, SlowCommand, Span, processor_shares
@@ -50,26 +50,34 @@ def still(*, master: bool = True, **more: Any) -> Span:
 
 
 def instance(mode: Mode, shards: int = 1, nodes: int = 1, proxies: int = 0) -> Instance:
-    own = "11111111-2222-3333-4444-555555555555"
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    return Instance(
-        id=own, project_id="p" * 32, name="measured", state=State.RUNNING, engine="Redis", engine_version="6.0",
-        spec_code="code", mode=mode, capacity_gb=1, cpu_type="x86_64", vpc_id="v", subnet_id="s",
-        security_group_id=None, ip="127.64.0.9", port=6379, az_codes=("a",), no_password_access=False,
-        maintain_begin="18:00:00", maintain_end="19:00:00", created_at=moment, updated_at=moment, user_id="u",
-        user_name="admin",
+    return instance_like(
+        mode=mode,
         nodes=tuple(
             Node(
-                id=f"n{shard}{place}", instance_id=own, shard=shard, ordinal=place, address=f"127.0.{shard}.{place}",
-                port=6379, zone="a", role=Role.REPLICA if place else Role.MASTER,
+                id=f"n{shard}{place}",
+                instance_id=INSTANCE_ID,
+                shard=shard,
+                ordinal=place,
+                address=f"127.0.{shard}.{place}",
+                port=6379,
+                zone="a",
+                role=Role.REPLICA if place else Role.MASTER,
             )
-            for shard in range(shards) for place in range(nodes)
+            for shard in range(shards)
+            for place in range(nodes)
         ),
         proxies=tuple(
-            Proxy(id=f"p{place}", instance_id=own, ordinal=place, address=f"127.1.0.{place}", port=6379, zone="a")
+            Proxy(
+                id=f"p{place}",
+                instance_id=INSTANCE_ID,
+                ordinal=place,
+                address=f"127.1.0.{place}",
+                port=6379,
+                zone="a",
+            )
             for place in range(proxies)
         ),
-    )  # fmt: skip
+    )
 
 
 def documented() -> dict[str, list[str]]:

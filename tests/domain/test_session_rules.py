@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
+from examples import INSTANCE_ID as ID
+from examples import instance_like
 
 from cachestead import errors
 from cachestead.domain.instances import Instance, Mode, Node, Proxy, Role, State
@@ -18,36 +19,9 @@ from cachestead.domain.sessions import (
     places_of,
 )
 
-NOW = datetime(2025, 5, 1, tzinfo=UTC)
-ID = "1b671a64-40d5-491e-99b0-da01ff1f3341"
 NODES = tuple(Node(f"n{place}", ID, 0, place, f"127.64.0.{place}", 6379, "az1", Role.REPLICA) for place in (1, 2))
 PROXIES = (Proxy("p1", ID, 0, "127.64.0.9", 6379, "az1"),)
-PLAIN = Instance(
-    id=ID,
-    project_id="p" * 32,
-    name="one",
-    state=State.RUNNING,
-    engine="Redis",
-    engine_version="6.0",
-    spec_code="redis.ha.xu1.tiny.r2.128",
-    mode=Mode.HA,
-    capacity_gb=0.125,
-    cpu_type="x86_64",
-    vpc_id="v",
-    subnet_id="s",
-    security_group_id=None,
-    ip="127.64.0.8",
-    port=6379,
-    az_codes=("az1",),
-    no_password_access=False,
-    maintain_begin="18:00:00",
-    maintain_end="19:00:00",
-    created_at=NOW,
-    updated_at=NOW,
-    user_id="u",
-    user_name="U",
-    nodes=NODES,
-)
+PLAIN = instance_like(engine_version="6.0", spec_code="redis.ha.xu1.tiny.r2.128", mode=Mode.HA, nodes=NODES)
 PROXIED = replace(PLAIN, mode=Mode.PROXY, proxies=PROXIES)
 
 

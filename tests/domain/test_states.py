@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from examples import NOW, instance_like
 
 from cachestead import errors
 from cachestead.domain.instances import (
     TRANSITIONS,
     Event,
-    Instance,
-    Mode,
     State,
     advance,
     busy_error,
@@ -21,32 +20,7 @@ from cachestead.domain.instances import (
     replication_id,
 )
 
-NOW = datetime(2025, 5, 1, tzinfo=UTC)
-RUNNING = Instance(
-    id="1b671a64-40d5-491e-99b0-da01ff1f3341",
-    project_id="p",
-    name="test-instance",
-    state=State.RUNNING,
-    engine="Redis",
-    engine_version="7.0",
-    spec_code="x",
-    mode=Mode.SINGLE,
-    capacity_gb=1,
-    cpu_type="x86_64",
-    vpc_id="v",
-    subnet_id="s",
-    security_group_id=None,
-    ip="127.64.0.9",
-    port=6379,
-    az_codes=("az1",),
-    no_password_access=False,
-    maintain_begin="18:00:00",
-    maintain_end="19:00:00",
-    created_at=NOW,
-    updated_at=NOW,
-    user_id="u",
-    user_name="U",
-)
+RUNNING = instance_like(project_id="p", name="test-instance", spec_code="x", capacity_gb=1)
 EVERYTHING = [(state, event) for state in State for event in Event]
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from dbos import DBOS
+from examples import INSTANCE_ID as ONE
+from examples import PROJECT_ID as PROJECT
+from examples import instance_like
 from installation import free_port
 from postgresql import NewDatabase
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
-from cachestead.domain.instances import Instance, Mode, Node, Role, State
+from cachestead.domain.instances import Node, Role, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.domain.sizes import MiB
 from cachestead.reconcilers.leftovers import Leftovers
@@ -26,14 +29,11 @@ from cachestead.store.sessions import SessionList
 from cachestead.workflows.scan_clients import SCAN_CLIENTS
 
 NOW = datetime(2025, 5, 1, 12, tzinfo=UTC)
-PROJECT, ONE = "p" * 32, "1b671a64-40d5-491e-99b0-da01ff1f3341"
-INSTANCE = Instance(
-    id=ONE, project_id=PROJECT, name="gone", state=State.DELETED, engine="Redis", engine_version="7.0",
-    spec_code="redis.single.xu1.tiny.128", mode=Mode.SINGLE, capacity_gb=0.125, cpu_type="x86_64", vpc_id="v",
-    subnet_id="s", security_group_id=None, ip="", port=6379, az_codes=("az1",), no_password_access=False,
-    maintain_begin="18:00:00", maintain_end="19:00:00", created_at=NOW, updated_at=NOW, user_id="u", user_name="U",
+INSTANCE = instance_like(
+    state=State.DELETED,
+    ip="",
     nodes=(Node("n" * 32, ONE, 0, 0, "127.64.0.9", 6379, "az1", Role.MASTER),),
-)  # fmt: skip
+)
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from examples import INSTANCE_ID as ID
+from examples import NOW
 from postgresql import NewDatabase
 from sqlalchemy import func, select
-from test_taking_an_instance import ID, INSTANCE, NOW
+from test_taking_an_instance import INSTANCE
 
 from cachestead.domain.sessions import MOST_LISTED, Session
 from cachestead.domain.sizes import MiB

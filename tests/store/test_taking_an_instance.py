@@ -4,43 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from examples import INSTANCE_ID as ID
+from examples import instance_like
 from postgresql import NewDatabase
 
-from cachestead.domain.instances import Instance, Mode, Node, Role, State
+from cachestead.domain.instances import Instance, Node, Role, State
 from cachestead.domain.sizes import MiB
 from cachestead.store import instances as store
 from cachestead.store.database import Database
 
-NOW = datetime(2025, 5, 1, tzinfo=UTC)
-ID = "1b671a64-40d5-491e-99b0-da01ff1f3341"
-INSTANCE = Instance(
-    id=ID,
-    project_id="p" * 32,
+INSTANCE = instance_like(
     name="old-name",
-    state=State.RUNNING,
-    engine="Redis",
-    engine_version="7.0",
-    spec_code="redis.single.xu1.tiny.128",
-    mode=Mode.SINGLE,
-    capacity_gb=0.125,
-    cpu_type="x86_64",
-    vpc_id="v",
-    subnet_id="s",
-    security_group_id=None,
-    ip="127.64.0.9",
-    port=6379,
-    az_codes=("az1",),
-    no_password_access=False,
-    maintain_begin="18:00:00",
-    maintain_end="19:00:00",
-    created_at=NOW,
-    updated_at=NOW,
-    user_id="u",
-    user_name="U",
     secrets="old secrets",
     nodes=(Node("n" * 32, ID, 0, 0, "127.64.0.9", 6379, "az1", Role.MASTER),),
 )
