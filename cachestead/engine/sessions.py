@@ -12,6 +12,7 @@ from dataclasses import fields
 from cachestead.domain.sessions import Session
 from cachestead.engine.acl import ADMIN, OURS
 from cachestead.engine.connection import Client, call, call_each
+from cachestead.engine.errors import EngineRefused
 
 _AT_ONCE = 500
 _LINKS = frozenset("MS")
@@ -22,8 +23,11 @@ _NUMBERS = frozenset(one.name for one in fields(Session) if one.type == "int")
 
 
 async def list_sessions(client: Client) -> list[Session]:
-    """The tenant's sessions there now, the oldest first. Raises `EngineUnreachable`."""
-    return read_sessions(await call(client, "CLIENT LIST"))
+    """The tenant's sessions there now, the oldest first. Raises `EngineUnreachable`, `EngineRefused`."""
+    try:
+        return read_sessions(await call(client, "CLIENT LIST"))
+    except (KeyError, ValueError) as error:
+        raise EngineRefused("what CLIENT LIST says cannot be read") from error
 
 
 async def end_sessions(client: Client, ids: Iterable[int]) -> None:

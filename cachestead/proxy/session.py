@@ -447,8 +447,8 @@ class Session(asyncio.Protocol):
 
     @property
     def last_command(self) -> str:
-        """Name of what it asked last."""
-        return self.last_name.decode(errors="replace")
+        """Name of what it asked last. A client may call anything by any name: only commands are shown."""
+        return self.last_name.decode() if self.proxy.vocabulary.knows(self.last_name) else "NULL"
 
     @property
     def waiting_output(self) -> int:

@@ -58,6 +58,7 @@ class Vocabulary:
                 self._commands[renamed.get(name, name).encode()] = command
         self._commands |= {name.encode(): Command(name, arity) for name, arity in _OWN.items()}
         self.get = self._commands.get
+        self._names = self._commands.keys() | {command.name.encode() for command in self._table}
         self.usual = {name: command for name, command in self._commands.items() if command.fast}
         """Those of which one key, the first argument, is all there is to know."""
 
@@ -67,6 +68,10 @@ class Vocabulary:
         if command is None or not command.subcommands or len(words) < 2:
             return command
         return command.subcommands.get(words[1].lower(), command)
+
+    def knows(self, name: bytes) -> bool:
+        """Whether a command or subcommand has this name, for clients or for engines."""
+        return name in self._names
 
     def refuses(self, command: Command) -> bool:
         """Whether tenants may not call it."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 from real_engines import Machine, eventually
+from redis.asyncio import Redis
 
+from cachestead.engine import sessions
 from cachestead.engine.acl import ADMIN, REPLICA
 from cachestead.engine.connection import Connections, connected
+from cachestead.engine.errors import EngineRefused
 from cachestead.engine.sessions import end_sessions, list_sessions, read_sessions
 
 ROW = {
@@ -44,6 +47,15 @@ def test_only_tenants_have_sessions(changes: dict[str, str | None], *, listed: b
 async def test_fields_that_an_engine_does_not_have_are_nothing() -> None:
     [found] = read_sessions([{"id": "7", "addr": "10.0.0.5:1", "flags": "N"}])
     assert (found.name, found.cmd, found.omem, found.user) == ("", "", 0, "default")
+
+
+async def test_a_list_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call(*_: object) -> object:
+        raise KeyError(None)
+
+    monkeypatch.setattr(sessions, "call", call)
+    with pytest.raises(EngineRefused):
+        await list_sessions(Redis())
 
 
 async def test_sessions_are_listed_and_ended(machine: Machine) -> None:

@@ -165,3 +165,13 @@ def test_answers_of_other_shards_do_not_overtake(proxied: Proxied):
                 assert wire.line() == b"%d" % n
             for _ in range(50):
                 assert wire.line() == b":%d" % (number + 1)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x user=nobody\nid=9 flags=M", "y" * 5000, "gibt\0s", "\x80"], ids=ascii)
+def test_a_client_that_names_no_command_is_listed_as_one_that_asked_nothing(proxied: Proxied, name: str):
+    with wire_to(proxied.endpoint) as wire, proxied.proxies[-1].admin() as admin:
+        wire.ask(name)
+        peer = "{}:{}".format(*wire.socket.getsockname())
+        assert [line["cmd"] for line in admin.client_list() if line["addr"] == peer] == ["NULL"]
+        wire.ask("PING")
+        assert [line["cmd"] for line in admin.client_list() if line["addr"] == peer] == ["ping"]
