@@ -177,7 +177,7 @@ async def build(settings: Settings) -> Application:
         machinery=machinery,
         runner=runner,
         health=Health(machinery, sentinels.ensure),
-        leftovers=Leftovers(machinery, runner.nudge, sentinels.ids, _retention(settings)),
+        leftovers=Leftovers(machinery, runner, sentinels.ids, _retention(settings)),
         maintenance=Maintenance(service),
         scripts=Scripts(machinery),
         sampler=Sampler(machinery, settings.monitoring),

@@ -7,6 +7,7 @@ there is something to find.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,12 +18,14 @@ from cachestead.engine.errors import EngineRefused
 
 _SLOW_AT_MOST = 128
 _SERVING = "ok"
+_DATABASE = re.compile(r"db\d+")
+"""Names of a database's line; newer engines have others that begin so."""
 
 
 async def look_at_node(client: Client, before: Look | None) -> Look:
     """A data node now; raises `EngineUnreachable`."""
     info = await _info(client)
-    numbers = _numbers(info)
+    numbers = read_numbers(info)
     # The engine says how much output waited lately. Only where some did is it worth asking for all clients.
     if numbers.get("client_recent_max_output_buffer"):
         numbers["client_longest_output_list"] = await _longest_output_list(client)
@@ -36,7 +39,16 @@ async def look_at_proxy(client: Client, before: Look | None) -> Look:
     """A proxy now; raises `EngineUnreachable`."""
     info = await _info(client)
     is_well = str(await call(client, "PROXY", "STATE")) == _SERVING
-    return await _look(client, before, info, _numbers(info), is_well=is_well)
+    return await _look(client, before, info, read_numbers(info), is_well=is_well)
+
+
+def read_numbers(info: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers in an answer to INFO, with the keys of all databases together."""
+    numbers = {name: float(value) for name, value in info.items() if isinstance(value, int | float)}
+    databases = [value for name, value in info.items() if _DATABASE.fullmatch(name)]
+    for name in ("keys", "expires"):
+        numbers[name] = float(sum(int(one[name]) for one in databases))
+    return numbers
 
 
 async def observe_processor_seconds(client: Client) -> float:
@@ -80,14 +92,6 @@ async def _info(client: Client) -> dict[str, Any]:
     async with answering(client):
         answer: dict[str, Any] = await client.info("everything")
     return answer
-
-
-def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {name: float(value) for name, value in info.items() if isinstance(value, int | float)}
-    databases = [value for name, value in info.items() if name.startswith("db") and isinstance(value, dict)]
-    for name in ("keys", "expires"):
-        numbers[name] = float(sum(int(one[name]) for one in databases))
-    return numbers
 
 
 def _replica_offsets(info: Mapping[str, Any]) -> dict[str, int]:

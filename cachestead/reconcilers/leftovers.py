@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -18,9 +17,13 @@ from cachestead.store import proxies as proxy_store
 from cachestead.store import sessions as session_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.machinery import Machinery
+from cachestead.workflows.runner import Runner
 from cachestead.workflows.scan_clients import SCAN_CLIENTS
 
 log = structlog.get_logger()
+
+_AT_A_TIME = 200
+"""Jobs that are dropped in one change."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,9 @@ class Retention:
 class Leftovers:
     """The leftovers reconciler."""
 
-    def __init__(
-        self, machinery: Machinery, nudge_worker: Callable[[], None], own_nodes: frozenset[str], keep: Retention
-    ) -> None:
+    def __init__(self, machinery: Machinery, runner: Runner, own_nodes: frozenset[str], keep: Retention) -> None:
         self._machinery = machinery
-        self._nudge_worker = nudge_worker
+        self._runner = runner
         self._own_nodes = own_nodes
         self._keep = keep
 
@@ -50,10 +51,19 @@ class Leftovers:
         await self._resume_deletions()
         now = self._machinery.now()
         async with self._machinery.database.writing() as tx:
-            await job_store.remove_ended_before(tx, now - self._keep.jobs)
-            # Somebody may take lists all the time: the jobs that did go with them.
-            await job_store.remove_ended_before(tx, now - self._keep.session_lists, kind=SCAN_CLIENTS.name)
             await session_store.remove_lists_before(tx, now - self._keep.session_lists)
+        await self._remove_jobs(now - self._keep.jobs)
+        # Somebody may take lists all the time: the jobs that did go with them.
+        await self._remove_jobs(now - self._keep.session_lists, kind=SCAN_CLIENTS.name)
+
+    async def _remove_jobs(self, moment: datetime, kind: str | None = None) -> None:
+        # Workflows' records first: what is left of them without their job would never be found again.
+        async with self._machinery.database.reading() as tx:
+            ended = await job_store.list_any_ended_before(tx, moment, kind)
+        for begin in range(0, len(ended), _AT_A_TIME):
+            forgotten = await self._runner.forget(ended[begin : begin + _AT_A_TIME])
+            async with self._machinery.database.writing() as tx:
+                await job_store.remove_jobs(tx, forgotten)
 
     async def _remove_orphans(self) -> None:
         # Nodes first, records second: a node that is started in between has its record already.
@@ -86,7 +96,7 @@ class Leftovers:
                 if instance.id not in held:
                     await job_store.add_job(tx, self._deletion(instance))
         if stuck:
-            self._nudge_worker()
+            self._runner.nudge()
 
     def _deletion(self, instance: Instance) -> Job:
         now = self._machinery.now()

@@ -12,14 +12,27 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from cachestead import errors
 from cachestead.domain.instances import Instance, InstanceId, Mode, Node, PasswordState, Role, State
 from cachestead.domain.sizes import MiB
 from cachestead.store.database import Tx
 from cachestead.store.proxies import add_proxies, list_proxies_of
-from cachestead.store.tables import instance_tags, instances, nodes
+from cachestead.store.tables import instance_tags, instances, nodes, proxies
 from cachestead.store.times import from_ms, to_ms
 
 _AT_A_TIME = 50
@@ -41,6 +54,23 @@ class InstanceFilter:
     """Keys with their values; None matches any."""
     with_failed: bool = False
     with_deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """Which of the instances that have nodes that serve or served: of some types, or one."""
+
+    modes: frozenset[Mode]
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectCounts:
+    """How many there are."""
+
+    instances: int
+    nodes: int
+    proxies: int
 
 
 @dataclass(frozen=True)
@@ -184,14 +214,37 @@ async def list_instances_with_nodes(
     return count, await _with_nodes(tx, [_instance(row) for row in rows])
 
 
-async def list_monitored_instances(tx: Tx, project_id: str, instance_id: str | None = None) -> list[Instance]:
-    """All instances of the project that have nodes that serve or served, or one of them, by id."""
+async def each_monitored_instance(
+    tx: Tx, project_id: str, wanted: Monitored, start: str | None = None, *, backwards: bool = False
+) -> AsyncIterator[Instance]:
+    """The project's instances that have figures, by id from `start` on, some at a time."""
     c = instances.c
-    query = select(instances).where(c.project_id == project_id, c.state.not_in((State.CREATING, *_GONE)))
-    if instance_id is not None:
-        query = query.where(c.id == instance_id)
-    rows = (await tx.execute(query.order_by(c.id))).mappings().all()
-    return await _with_nodes(tx, [_instance(row) for row in rows])
+    query = select(instances).where(*_monitored(project_id, wanted)).limit(_AT_A_TIME)
+    query = query.order_by(c.id.desc() if backwards else c.id)
+    page = query
+    if start is not None:
+        page = query.where(c.id <= start if backwards else c.id >= start)
+    while rows := (await tx.execute(page)).mappings().all():
+        for one in await _with_nodes(tx, [_instance(row) for row in rows]):
+            yield one
+        last = rows[-1]["id"]
+        page = query.where(c.id < last if backwards else c.id > last)
+        await asyncio.sleep(0)
+
+
+async def count_monitored_objects(tx: Tx, project_id: str, wanted: Monitored) -> dict[Mode, ObjectCounts]:
+    """How many objects the same instances have, by type of instance."""
+
+    def of_instance(table: Table) -> ColumnElement[int]:
+        count = select(func.count()).where(table.c.instance_id == instances.c.id)
+        return func.sum(count.correlate(instances).scalar_subquery())
+
+    query = (
+        select(instances.c.mode, func.count(), of_instance(nodes), of_instance(proxies))
+        .where(*_monitored(project_id, wanted))
+        .group_by(instances.c.mode)
+    )
+    return {Mode(mode): ObjectCounts(*map(int, counts)) for mode, *counts in await tx.execute(query)}
 
 
 async def list_project_instances(tx: Tx, project_id: str, state: State) -> list[Instance]:
@@ -314,6 +367,14 @@ def _conditions(project_id: str, wanted: InstanceFilter) -> list[ColumnElement[b
     if wanted.capacity_gb is not None:
         found.append(c.capacity_gb == wanted.capacity_gb)
     found += [_has_tag(key, value) for key, value in wanted.tags]
+    return found
+
+
+def _monitored(project_id: str, wanted: Monitored) -> list[ColumnElement[bool]]:
+    c = instances.c
+    found = [c.project_id == project_id, c.state.not_in((State.CREATING, *_GONE)), c.mode.in_(wanted.modes)]
+    if wanted.instance_id is not None:
+        found.append(c.id == wanted.instance_id)
     return found
 
 

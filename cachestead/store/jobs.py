@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -123,12 +123,17 @@ async def hide_task(tx: Tx, task_id: str) -> None:
     await tx.execute(update(jobs).where(jobs.c.id == task_id).values(hidden=True))
 
 
-async def remove_ended_before(tx: Tx, moment: datetime, kind: str | None = None) -> int:
-    """Drop finished jobs, or those of a kind, that ended before a moment; returns how many."""
+async def list_any_ended_before(tx: Tx, moment: datetime, kind: str | None = None) -> list[str]:
+    """Ids of finished jobs, or of those of a kind, that ended before a moment."""
     over = [jobs.c.ended_at < to_ms(moment), jobs.c.status.not_in(_UNFINISHED)]
     if kind is not None:
         over.append(jobs.c.kind == kind)
-    return (await tx.execute(delete(jobs).where(*over))).rowcount
+    return list((await tx.scalars(select(jobs.c.id).where(*over))).all())
+
+
+async def remove_jobs(tx: Tx, job_ids: Sequence[str]) -> None:
+    """These jobs are on record no more."""
+    await tx.execute(delete(jobs).where(jobs.c.id.in_(job_ids)))
 
 
 def _row(job: Job) -> dict[str, Any]:

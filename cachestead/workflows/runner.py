@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowStatus
 
 from cachestead.domain.instances import Instance
 from cachestead.domain.jobs import Job, JobStatus
@@ -83,6 +83,18 @@ class Runner:
             self._finished.pop(job_id, None)
         return job
 
+    async def forget(self, job_ids: Sequence[str]) -> list[str]:
+        """Drop the workflows' records of jobs that have ended; returns the jobs that have none any more.
+
+        All attempts at a job go together, and none while one of them has not ended.
+        """
+        known = await self._attempts_at(job_ids)
+        busy = {_job_of(one.workflow_id) for one in known if one.status not in _ENDED}
+        over = [one.workflow_id for one in known if _job_of(one.workflow_id) not in busy]
+        if over:
+            await DBOS.delete_workflows_async(over)
+        return [job_id for job_id in job_ids if job_id not in busy]
+
     async def close(self, grace_seconds: float) -> None:
         """Start nothing more and wait for what runs, for a while; what is left continues at the next start."""
         if self._loop:
@@ -117,13 +129,26 @@ class Runner:
                     await DBOS.start_workflow_async(self._workflow, job.id)
 
     @staticmethod
+    async def _attempts_at(job_ids: Sequence[str]) -> list[WorkflowStatus]:
+        """The workflows there are of these jobs; their numbers have no gaps."""
+        known: list[WorkflowStatus] = []
+        asked = list(job_ids)
+        for number in itertools.count(1):
+            if not asked:
+                break
+            found = await DBOS.list_workflows_async(workflow_ids=asked, load_input=False, load_output=False)
+            known += found
+            asked = [_attempt_id(_job_of(one.workflow_id), number) for one in found]
+        return known
+
+    @staticmethod
     async def _attempt(job_id: str) -> str:
         """The id of the job's workflow: the job's own, or a further attempt's.
 
         A workflow that ended before its job did (the database was away) never runs again under its id.
         """
         for number in itertools.count():
-            attempt = f"{job_id}.{number}" if number else job_id
+            attempt = _attempt_id(job_id, number)
             known = await DBOS.get_workflow_status_async(attempt)
             if known is None or known.status not in _ENDED:
                 return attempt
@@ -287,3 +312,11 @@ class Runner:
     async def _save_job(self, job: Job) -> None:
         async with self._database.writing() as tx:
             await job_store.save_job(tx, job)
+
+
+def _attempt_id(job_id: str, number: int) -> str:
+    return f"{job_id}.{number}" if number else job_id
+
+
+def _job_of(attempt: str) -> str:
+    return attempt.partition(".")[0]

@@ -209,6 +209,8 @@ def test_a_list_goes_on_after_what_is_gone(world: World) -> None:
     assert len(world.ces.list_metrics(ListMetricsRequest(start=marker)).metrics) == len(list_all(world.ces))
     last = f"SYS.DCS.keys.{INSTANCE}:{'f' * 8}-ffff-4fff-8fff-{'f' * 12}"
     assert world.ces.list_metrics(ListMetricsRequest(start=last)).metrics == []
+    downwards = world.ces.list_metrics(ListMetricsRequest(start=last, order="desc"))
+    assert [str(one) for one in downwards.metrics] == [str(one) for one in list_all(world.ces)][::-1]
 
 
 @pytest.mark.parametrize("name", ["average", "max", "min", "sum", "variance"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dbos import DBOS
+from dbos import DBOS, SetWorkflowID
 from examples import INSTANCE_ID as ONE
 from examples import PROJECT_ID as PROJECT
 from examples import instance_like
 from installation import free_port
 from postgresql import NewDatabase
+from real_engines import eventually
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
@@ -27,6 +29,7 @@ from cachestead.store import instances, jobs, sessions
 from cachestead.store.jobs import TaskFilter
 from cachestead.store.sessions import SessionList
 from cachestead.workflows.scan_clients import SCAN_CLIENTS
+from cachestead.workflows.workflow import Step, StepContext, Workflow
 
 NOW = datetime(2025, 5, 1, 12, tzinfo=UTC)
 INSTANCE = instance_like(
@@ -53,7 +56,9 @@ async def application(tmp_path: Path, new_database: NewDatabase) -> AsyncIterato
         await instances.add_instance(tx, INSTANCE, MiB(0))
         # It is deleted, so that there is nothing else to reconcile.
         await instances.remove_nodes(tx, ONE)
+    await made.runner.start()
     yield made
+    await made.runner.close(0)
     DBOS.destroy()
     await made.machinery.sentinels.close()
     await made.machinery.connections.close()
@@ -64,7 +69,7 @@ def leftovers_at(application: Application, moment: datetime) -> Leftovers:
     """The reconciler, at another time."""
     machinery = replace(application.machinery, now=lambda: moment)
     keep = bootstrap._retention(application.settings)
-    return Leftovers(machinery, lambda: None, application.sentinels.ids, keep)
+    return Leftovers(machinery, application.runner, application.sentinels.ids, keep)
 
 
 async def add_job(
@@ -95,6 +100,86 @@ async def test_tasks_are_kept_for_so_long_after_their_end(application: Applicati
     assert await tasks(application) == {"later", "running"}
     await leftovers_at(application, NOW + timedelta(days=3000)).run_pass()
     assert await tasks(application) == {"running"}
+
+
+async def attempts(name: str) -> dict[str, int]:
+    """How many steps the workflows of a job have on record, by the number of the attempt."""
+    found = await DBOS.list_workflows_async(workflow_id_prefix=name.ljust(32, "0"))
+    return {
+        one.workflow_id.partition(".")[2]: len(await DBOS.list_workflow_steps_async(one.workflow_id))
+        for one in found
+    }
+
+
+async def add_attempts(application: Application, name: str, count: int) -> None:
+    """So many workflows did the job, one after the other; they find it done."""
+    job_id = name.ljust(32, "0")
+    for attempt in [job_id, *(f"{job_id}.{number}" for number in range(1, count))]:
+        with SetWorkflowID(attempt):
+            handle = await DBOS.start_workflow_async(application.runner._workflow, job_id)
+        await handle.get_result()
+
+
+async def test_what_is_kept_of_how_jobs_were_done_goes_with_them(application: Application) -> None:
+    await add_job(application, "over", JobStatus.SUCCESS, NOW)
+    await add_attempts(application, "over", 3)
+    await add_job(application, "other", JobStatus.SUCCESS, NOW + timedelta(days=1))
+    await add_attempts(application, "other", 2)
+    await leftovers_at(application, NOW + timedelta(days=3)).run_pass()
+    assert await attempts("over") == {"": 1, "1": 1, "2": 1}
+    for _ in range(2):
+        await leftovers_at(application, NOW + timedelta(days=3, seconds=1)).run_pass()
+        assert await attempts("over") == {}
+        assert await DBOS.list_workflow_steps_async("over".ljust(32, "0")) == []
+        assert await attempts("other") == {"": 1, "1": 1}
+        assert await tasks(application) == {"other"}
+
+
+async def test_a_job_outlives_its_workflow(application: Application) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: StepContext) -> None:
+        begun.set()
+        await goes_on.wait()
+
+    application.runner._workflows["waits"] = Workflow("waits", job_type="t", steps=(Step(wait),))
+    await add_job(application, "ended", JobStatus.RUNNING, None, "waits")
+    application.runner.nudge()
+    await asyncio.wait_for(begun.wait(), 20)
+    async with application.database.writing() as tx:
+        job = await jobs.find_any_job(tx, "ended".ljust(32, "0"))
+        assert job is not None
+        await jobs.save_job(tx, replace(job, status=JobStatus.SUCCESS, ended_at=NOW))
+    late = leftovers_at(application, NOW + timedelta(days=4))
+    await late.run_pass()
+    assert await attempts("ended") == {"": 1}
+    assert await tasks(application) == {"ended"}
+    goes_on.set()
+
+    async def gone() -> bool:
+        await late.run_pass()
+        return not await tasks(application)
+
+    await eventually(gone)
+    assert await attempts("ended") == {}
+
+
+async def test_a_job_whose_workflows_are_gone_already_is_dropped(application: Application) -> None:
+    await add_job(application, "half", JobStatus.SUCCESS, NOW)
+    await add_attempts(application, "half", 2)
+    # As if the service had been killed here.
+    assert await application.runner.forget(["half".ljust(32, "0")])
+    assert await attempts("half") == {}
+    await leftovers_at(application, NOW + timedelta(days=4)).run_pass()
+    assert await tasks(application) == set()
+
+
+async def test_many_jobs_go_at_once(application: Application) -> None:
+    names = [f"many-{number:03d}-x" for number in range(450)]
+    for name in names:
+        await add_job(application, name, JobStatus.FAIL, NOW)
+    await leftovers_at(application, NOW + timedelta(days=4)).run_pass()
+    assert await tasks(application) == set()
 
 
 async def test_lists_of_sessions_are_kept_for_so_long_and_the_jobs_that_took_them(

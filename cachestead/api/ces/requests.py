@@ -153,6 +153,11 @@ class Marker:
     metric: str
     dimensions: Dimensions
 
+    @property
+    def instance_id(self) -> str:
+        """The instance it is of; empty if it says none."""
+        return dict(self.dimensions).get(INSTANCE, "")
+
     def __str__(self) -> str:
         return f"{NAMESPACE}.{self.metric}." + ",".join(f"{name}:{value}" for name, value in self.dimensions)
 

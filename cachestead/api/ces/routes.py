@@ -7,7 +7,6 @@ answer is empty, as for an object that was never sampled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -23,10 +22,10 @@ from cachestead.api.ces.answers import (
     SeriesOut,
 )
 from cachestead.api.ces.errors import CesRoute, bad_field, bad_parameter
+from cachestead.api.ces.listing import Listing, Measured
 from cachestead.api.ces.requests import (
     BatchBody,
     Course,
-    Dimensions,
     Marker,
     Wanted,
     read_body,
@@ -37,9 +36,8 @@ from cachestead.api.ces.requests import (
 )
 from cachestead.api.services import Use
 from cachestead.domain.history import MINUTE, SAMPLED, Record, series
-from cachestead.domain.metrics import BY_ID, INSTANCE, NAMESPACE, Metric, metrics_of, monitored_of
+from cachestead.domain.metrics import BY_ID, NAMESPACE
 from cachestead.identity.callers import Caller
-from cachestead.operations.service import Service
 from cachestead.store import instances as store
 from cachestead.store import samples
 from cachestead.store.database import Tx
@@ -48,8 +46,6 @@ router = APIRouter(route_class=CesRoute, tags=["Cloud Eye"])
 
 _OWN = "/V1.0/{project_id}"
 
-Measured = tuple[Metric, Dimensions]
-"""A metric of an object."""
 Lister = Annotated[Caller, May["dcs:instance:list"]]
 Reader = Annotated[Caller, May["dcs:instance:get"]]
 
@@ -69,17 +65,16 @@ async def list_metrics(
     dimensions, after = read_dimensions(request.query_params), read_marker(start)
     if order not in ("asc", "desc"):
         raise bad_parameter("order", "must be asc or desc")
-    found: list[Measured] = []
+    total, page = 0, list[Measured]()
     if namespace == NAMESPACE:
-        found = await _measured(service, caller, metric_name, dimensions)
-    if order == "desc":
-        found.reverse()
-    begin = _place_after(found, after, backwards=order == "desc") if after else 0
-    page = found[begin : begin + limit]
+        async with service.database.reading() as tx:
+            listing = Listing(tx, caller.project, metric_name, dimensions)
+            total = await listing.count()
+            page = await listing.page(after, limit, backwards=order == "desc")
     marker = str(Marker(page[-1][0].id, page[-1][1])) if page else ""
     return MetricsOut(
         metrics=[MetricOut.of(metric, of) for metric, of in page],
-        meta_data=PageOut(count=len(page), marker=marker, total=len(found)),
+        meta_data=PageOut(count=len(page), marker=marker, total=total),
     )
 
 
@@ -143,31 +138,6 @@ class _Reading:
         course = self._course
         kept = SAMPLED if course.period == MINUTE else course.period
         return await samples.list_samples(self._tx, instance_id, kept, course.begin, course.end)
-
-
-async def _measured(service: Service, caller: Caller, metric_name: str, dimensions: Dimensions) -> list[Measured]:
-    """Every metric of the project's objects that matches, instance by instance."""
-    async with service.database.reading() as tx:
-        instances = await store.list_monitored_instances(tx, caller.project, dict(dimensions).get(INSTANCE))
-    return [
-        (metric, one.dimensions)
-        for instance in instances
-        for one in monitored_of(instance)
-        if set(dimensions) <= set(one.dimensions)
-        for metric in metrics_of(one.level, instance.mode)
-        if metric_name in ("", metric.id)
-    ]
-
-
-def _place_after(found: Sequence[Measured], marker: Marker, *, backwards: bool) -> int:
-    """Where the page after a marker begins. If what it names has gone meanwhile: with the next instance."""
-    for place, (metric, of) in enumerate(found):
-        if (metric.id, of) == (marker.metric, marker.dimensions):
-            return place + 1
-    gone = dict(marker.dimensions).get(INSTANCE, "")
-    instances = (of[0][1] for _, of in found)
-    later = (place for place, one in enumerate(instances) if (one < gone if backwards else one > gone))
-    return next(later, len(found))
 
 
 def _unit(wanted: Wanted) -> str:
