@@ -122,7 +122,8 @@ class Runner:
         async with self._database.reading() as tx:
             waiting = await job_store.list_any_unfinished(tx)
         for job in waiting:
-            if job.id not in self._started:
+            # It may have ended since it was listed; one that leaves `_started` is final on record before.
+            if job.id not in self._started and await self._is_unfinished(job.id):
                 attempt = await self._attempt(job.id)
                 self._note_start(job.id)
                 with SetWorkflowID(attempt):
@@ -304,6 +305,10 @@ class Runner:
         instance = await read(tx, job.instance_id or "")
         assert instance is not None, "an instance's record is kept for good"
         return job, instance, self._workflows[job.kind]
+
+    async def _is_unfinished(self, job_id: str) -> bool:
+        job = await self._job(job_id)
+        return job is not None and not job.status.is_final
 
     async def _job(self, job_id: str) -> Job | None:
         async with self._database.reading() as tx:
