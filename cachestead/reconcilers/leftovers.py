@@ -14,6 +14,7 @@ from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine.errors import EngineError
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
+from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
 from cachestead.store import sessions as session_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
@@ -28,7 +29,7 @@ class Retention:
     """How long records are kept."""
 
     jobs: timedelta
-    """After their end."""
+    """After their end; changes of parameters, too."""
     session_lists: timedelta
 
 
@@ -54,6 +55,7 @@ class Leftovers:
             # Somebody may take lists all the time: the jobs that did go with them.
             await job_store.remove_ended_before(tx, now - self._keep.session_lists, kind=SCAN_CLIENTS.name)
             await session_store.remove_lists_before(tx, now - self._keep.session_lists)
+            await parameter_store.remove_ended_before(tx, now - self._keep.jobs)
 
     async def _remove_orphans(self) -> None:
         # Nodes first, records second: a node that is started in between has its record already.
