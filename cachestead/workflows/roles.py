@@ -20,7 +20,6 @@ from cachestead.workflows.machinery import (
     address_of,
     client_of,
     keeps_file,
-    running_of,
     sightings_now,
 )
 
@@ -49,9 +48,14 @@ async def with_roles_now(machinery: Machinery, instance: Instance) -> Instance:
 
 
 async def _check_masters_run(machinery: Machinery, instance: Instance) -> None:
-    running = await running_of(machinery, instance.nodes)
+    sightings = await sightings_now(machinery)
+    running = {node.id for node in instance.nodes if node.id in sightings and sightings[node.id].running}
     for shard in shards_of(instance):
-        if shard.master.id not in running and any(node.id in running for node in shard.replicas):
+        if shard.master.id in running:
+            continue
+        facts = await observe_facts(machinery, replace(instance, nodes=shard.replicas), sightings)
+        # One that does not answer may have data.
+        if any(node in running and (found is None or found.has_data) for node, found in facts.items()):
             raise FailoverFailed(f"{shard.master.address} is lost, and nobody has taken its place yet")
 
 
