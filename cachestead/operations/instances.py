@@ -29,6 +29,7 @@ from cachestead.domain.orders import (
     plan_instances,
 )
 from cachestead.domain.sizes import MiB
+from cachestead.engine.errors import EngineMissing
 from cachestead.identity.callers import Caller
 from cachestead.operations.addresses import free_addresses, take
 from cachestead.operations.changes import Change, change
@@ -88,9 +89,13 @@ def _check_read_only(service: Service, checked: CheckedOrder) -> None:
     if checked.parameters.get(READ_ONLY) != "yes":
         return
     mode = checked.flavor.mode
-    engine = service.machinery.engines.engine_for(
-        str(checked.order.engine_version), guarded=mode.is_watched or mode.has_proxies
-    )
+    try:
+        engine = service.machinery.engines.engine_for(
+            str(checked.order.engine_version), guarded=mode.is_watched or mode.has_proxies
+        )
+    except EngineMissing:
+        # The job will say so.
+        return
     if not engine.has_acl:
         raise errors.InvalidParameterValue(f"{READ_ONLY}: {engine} has no users", name=READ_ONLY)
 

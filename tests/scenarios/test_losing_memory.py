@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 from configured import Configured
-from installation import CLUSTER, HA, Installation, eventually
+from installation import CLUSTER, HA, HA_3, Installation, eventually
 from witnesses import NodeSeen, admin_of, agreed, ask_sentinels
 
 KEYS = 500
@@ -108,6 +108,22 @@ def test_a_replica_is_promoted_while_no_sentinel_answers(installation: Installat
         after = whole(installation, instance)
         assert [node.address for node in after] == [replica.address, master.address]
         assert [keys_at(installation, instance, node) for node in after] == [KEYS, KEYS]
+
+
+def test_a_master_is_lost_while_a_replica_is_added(installation: Installation, api: httpx.Client):
+    with made(installation, api, "redis.ha.xu1.large.r2.1", 1) as instance:
+        master, replica = whole(installation, instance)
+        fill(installation, instance, master, replica, "")
+        body = {"spec_code": HA_3, "new_capacity": 1, "change_type": "createReplication"}
+        path = f"/instances/{instance['instance_id']}/resize"
+        answer = api.post(path, json=body | {"available_zones": ["local-1a"]})
+        assert answer.status_code == 204, answer.text
+        psutil.Process(master.pid).kill()
+        installation.wait(instance["instance_id"], seconds=120)
+
+        after = whole(installation, instance)
+        assert after[0].address == replica.address
+        assert [keys_at(installation, instance, node) for node in after] == [KEYS] * 3
 
 
 def test_a_shard_s_replica_takes_over_that_nobody_elects(installation: Installation, api: httpx.Client):
