@@ -191,7 +191,7 @@ class JobSettings(Group):
     at_once: int = Field(default=8, ge=1)
     """Jobs that run at the same time; more would only make each slower on a small machine."""
     keep_days: int = Field(default=30, ge=1)
-    """How long finished jobs stay listed, in days."""
+    """How long finished jobs and earlier changes of parameters stay listed, in days."""
     maintenance_seconds: float = Field(default=30.0, gt=0)
     """Pause between two looks at what waits for a maintenance window, in seconds."""
 

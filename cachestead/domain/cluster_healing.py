@@ -55,7 +55,9 @@ class ShardFailover:
     lost: str
     candidates: tuple[str, ...]
     without_vote: bool = False
-    """The masters that are left are no majority: they cannot elect anybody."""
+    """The masters that are left are no majority, and cannot elect anybody; or nobody was elected."""
+    anyone: bool = False
+    """Also a replica that shall not be master: nobody else has the data."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,25 @@ class ClusterHealing:
         return not (self.failovers or self.start or self.rebuild or self.admit)
 
 
-def plan_cluster_healing(instance: Instance, seen: Seen, heirless: Collection[int] = ()) -> ClusterHealing:
+def plan_cluster_healing(
+    instance: Instance, seen: Seen, heirless: Collection[int] = (), *, keeps_file: bool = True
+) -> ClusterHealing:
     """The plan for a cluster that no workflow holds. `heirless` are shards where nobody could take over.
 
     A lost master is not started before its replicas have had their chance: what was written last only they have.
+    If nodes keep no file they have everything, and it is not started while one of them is there.
     """
     shards = shards_of(instance)
     masters = {shard.index: _master_of(shard, seen) for shard in shards}
     failovers = [
-        ShardFailover(shard.index, masters[shard.index], candidates)
+        ShardFailover(shard.index, masters[shard.index], candidates, again, anyone=again)
         for shard in shards
-        if shard.index not in heirless and (candidates := _heirs(shard, masters[shard.index], seen))
+        if not ((again := shard.index in heirless) and keeps_file)
+        and (candidates := _heirs(shard, masters[shard.index], seen))
     ]
     leaderless = {failover.lost for failover in failovers}
+    if not keeps_file:
+        leaderless |= {masters[shard.index] for shard in shards if _is_any_silent(shard, seen)}
     down = [node.id for node in instance.nodes if not seen[node.id].running and node.id not in leaderless]
     serving = sum(seen[master].slots for master in masters.values() if seen[master].serves) == SLOT_COUNT
     return ClusterHealing(
@@ -137,6 +145,10 @@ def _is_gone(master: MemberSeen) -> bool:
     return not master.running or master.is_blank or master.is_replica
 
 
+def _is_any_silent(shard: Shard, seen: Seen) -> bool:
+    return any(seen[node.id].running and not seen[node.id].answers for node in shard.nodes)
+
+
 def _is_lost(shard: Shard, seen: Seen) -> bool:
     return all(seen[node.id].is_blank for node in shard.nodes)
 
@@ -148,7 +160,9 @@ def _with_votes(failovers: Sequence[ShardFailover], masters: Masters, seen: Seen
     """
     voters = sum(not _is_gone(seen[master]) for master in masters.values())
     missing = max(0, len(masters) // 2 + 1 - voters)
-    return tuple(replace(one, without_vote=place < missing) for place, one in enumerate(failovers))
+    return tuple(
+        replace(one, without_vote=one.without_vote or place < missing) for place, one in enumerate(failovers)
+    )
 
 
 def _rebuildable(shards: Sequence[Shard], masters: Masters, seen: Seen) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Parameter:
                     raise self._refusal(f"a whole number, {self.range}")
                 return str(int(value))
             case Kind.CHOICE | Kind.TEXT:
-                if value != self.default and value not in self.range.split(","):
+                if not self._is_choice(value):
                     raise self._refusal(f"one of {self.range or 'nothing here'}")
             case Kind.EVENTS:
                 if not _are_events(value, self.range):
@@ -84,11 +84,18 @@ class Parameter:
         return value
 
     def nearest(self, value: str) -> str:
-        """The value, or the nearest one that a number may be: the flavor may have changed since it was chosen."""
-        if self.kind is not Kind.INTEGER:
-            return value
-        least, most = self.bounds
-        return str(min(max(int(value), least), most))
+        """The value, or the nearest one that may be: flavor and type may have changed since it was chosen."""
+        match self.kind:
+            case Kind.INTEGER:
+                least, most = self.bounds
+                return str(min(max(int(value), least), most))
+            case Kind.CHOICE | Kind.TEXT:
+                return value if self._is_choice(value) else self.default
+            case Kind.EVENTS:
+                return value
+
+    def _is_choice(self, value: str) -> bool:
+        return value == self.default or value in self.range.split(",")
 
     def _refusal(self, detail: str) -> errors.InvalidParameterValue:
         return errors.InvalidParameterValue(f"{self.name}: {detail}", name=self.name)

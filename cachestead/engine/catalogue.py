@@ -59,6 +59,11 @@ class Engine:
         return self.compatible_version >= (7, 0, 0)
 
     @property
+    def has_joint_setting(self) -> bool:
+        """`CONFIG SET` takes several directives, all or none."""
+        return self.compatible_version >= (7, 0, 0)
+
+    @property
     def has_atomic_slot_migration(self) -> bool:
         """`CLUSTER MIGRATESLOTS` moves whole slots between shards."""
         return self.product == "valkey" and self.version >= (9, 0, 0)

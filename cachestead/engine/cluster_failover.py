@@ -29,6 +29,7 @@ GONE_SECONDS = 0.5
 """A replica that has not answered for this long is lost too."""
 ASK_AGAIN_SECONDS = 5.0
 """An engine gives up a planned switch after this long."""
+LAST_PRIORITY = 1000
 FAR_BEHIND = 1024 * 1024
 """Bytes of replication; a replica that lacks more than this has lost touch and comes after those that have not."""
 
@@ -39,6 +40,8 @@ class Candidate:
 
     client: Client
     priority: int = 100
+    at_last: bool = False
+    """It may, whatever its priority and its settings say: nobody else has the data."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,10 @@ async def _observe_candidate(candidate: Candidate) -> _Seen:
         is_promotable(candidate.client),
     )
     standing = Standing(
-        view.me, promotable=promotable and not facts.loading, priority=candidate.priority, offset=facts.offset
+        view.me,
+        promotable=(promotable or candidate.at_last) and not facts.loading,
+        priority=candidate.priority or int(candidate.at_last) * LAST_PRIORITY,
+        offset=facts.offset,
     )
     return _Seen(candidate.client, view, standing)
 

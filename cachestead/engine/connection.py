@@ -21,7 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.commands import AdminCommands
-from cachestead.engine.errors import EngineRefused, EngineUnreachable
+from cachestead.engine.errors import EngineBusy, EngineRefused, EngineUnreachable
 
 Client = redis.Redis
 CONNECT_SECONDS = 1.0
@@ -88,13 +88,14 @@ def address_of(client: Client) -> NodeAddress:
 
 @asynccontextmanager
 async def answering(client: Client) -> AsyncIterator[None]:
-    """Turns what redis-py raises inside into `EngineUnreachable` or `EngineRefused`."""
+    """Turns what redis-py raises inside into `EngineUnreachable` or `EngineRefused`, such as `EngineBusy`."""
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise EngineUnreachable(address_of(client), str(error) or type(error).__name__) from error
     except RedisError as error:
-        raise EngineRefused(str(error)) from error
+        busy = str(error).startswith("BUSY ")
+        raise (EngineBusy if busy else EngineRefused)(str(error)) from error
 
 
 async def call(client: Client, *arguments: Any) -> Any:

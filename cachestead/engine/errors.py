@@ -37,6 +37,10 @@ class EngineRefused(EngineError):
     """The engine understood and said no."""
 
 
+class EngineBusy(EngineRefused):
+    """A script keeps the engine from doing anything else."""
+
+
 class ReplicationLate(EngineError):
     """A replica was not in step with its master within the time given."""
 

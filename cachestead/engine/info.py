@@ -79,6 +79,11 @@ class NodeFacts:
         """Keys in all databases."""
         return sum(database.keys for database in self.keyspace)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether it has keys, or had its master's since it was started; not what it is only just reading in."""
+        return not self.loading and (self.was_in_sync or self.keys > 0)
+
     def calls_of(self, command: str) -> int:
         """How often a command was called since the start."""
         found = self.commands.get(command)

@@ -18,8 +18,15 @@ from cachestead.engine.parameters import directives_of
 
 
 async def set_parameters(client: Client, parameters: Mapping[str, str], engine: Engine, maxmemory: int) -> None:
-    """The DCS parameters are in force; those without a directive are skipped."""
-    await set_directives(client, directives_of(parameters, engine, maxmemory))
+    """The DCS parameters are in force; those without a directive are skipped.
+
+    All or none, if the engine takes several at once.
+    """
+    directives = directives_of(parameters, engine, maxmemory)
+    if directives and engine.has_joint_setting:
+        await call(client, "CONFIG SET", *(word for directive in directives.items() for word in directive))
+    else:
+        await set_directives(client, directives)
 
 
 async def set_directives(client: Client, directives: Mapping[str, str]) -> None:

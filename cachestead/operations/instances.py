@@ -29,6 +29,7 @@ from cachestead.domain.orders import (
     plan_instances,
 )
 from cachestead.domain.sizes import MiB
+from cachestead.engine.errors import EngineMissing
 from cachestead.identity.callers import Caller
 from cachestead.operations.addresses import free_addresses, take
 from cachestead.operations.changes import Change, change
@@ -42,6 +43,7 @@ from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
+from cachestead.workflows.machinery import READ_ONLY
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
 
 
@@ -56,6 +58,7 @@ async def create_instances(service: Service, caller: Caller, order: Order) -> li
         network = await service.network_of(tx, project)
         template = await templates.find_template(tx, project, order.template_id) if order.template_id else None
         checked = check_order(order, service.flavors, network, [zone.code for zone in service.zones], template)
+        _check_read_only(service, checked)
         usage = await store.get_usage(tx, project)
         promised = await store.get_promised_memory(tx)
         check_headroom(
@@ -79,6 +82,22 @@ async def create_instances(service: Service, caller: Caller, order: Order) -> li
             await job_store.add_job(tx, new_job(CREATE_INSTANCE, instance, caller, service.now()))
     service.worker.nudge()
     return made
+
+
+def _check_read_only(service: Service, checked: CheckedOrder) -> None:
+    """Only an engine with users can keep one of them from writing."""
+    if checked.parameters.get(READ_ONLY) != "yes":
+        return
+    mode = checked.flavor.mode
+    try:
+        engine = service.machinery.engines.engine_for(
+            str(checked.order.engine_version), guarded=mode.is_watched or mode.has_proxies
+        )
+    except EngineMissing:
+        # The job will say so.
+        return
+    if not engine.has_acl:
+        raise errors.InvalidParameterValue(f"{READ_ONLY}: {engine} has no users", name=READ_ONLY)
 
 
 def _new_secrets(service: Service, password: str | None) -> str:

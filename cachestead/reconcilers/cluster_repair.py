@@ -26,7 +26,15 @@ from cachestead.engine.errors import EngineError
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.reconcilers.repair import Tell
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
-from cachestead.workflows.machinery import Machinery, address_of, client_of, shards_at, sightings_now, spec_of
+from cachestead.workflows.machinery import (
+    Machinery,
+    address_of,
+    client_of,
+    keeps_file,
+    shards_at,
+    sightings_now,
+    spec_of,
+)
 
 log = structlog.get_logger()
 
@@ -76,10 +84,14 @@ class ClusterRepair:
     tell: Tell
     patient: bool = False
     """Whether to wait until what was done shows; otherwise that is for the next pass to see."""
+    _keeps_file: bool = field(init=False)
     _heirless: set[int] = field(default_factory=set)
     """Shards where nobody could take over, this time."""
     _hopeful: bool = False
     """Something was done that needs a moment to show."""
+
+    def __post_init__(self) -> None:
+        self._keeps_file = keeps_file(self.machinery, self.instance)
 
     async def run(self) -> Truth:
         """Look and act until there is nothing to do; then, if patient, until all is well.
@@ -108,7 +120,7 @@ class ClusterRepair:
         found = dict(zip((one.id for one in nodes), await asyncio.gather(*map(self._observe, nodes)), strict=True))
         known = {one.view.me: node for node, one in found.items() if one}
         seen = {node.id: self._member(node, found[node.id], known) for node in nodes}
-        plan = plan_cluster_healing(self.instance, seen, self._heirless)
+        plan = plan_cluster_healing(self.instance, seen, self._heirless, keeps_file=self._keeps_file)
         masters = [(node, found[node]) for node in plan.masters.values()]
         used = [one.facts.used_memory for _, one in masters if one]
         truth = Truth(
@@ -157,7 +169,8 @@ class ClusterRepair:
             is_replica=not me.is_master,
             follows=self._followed(answer.view, known),
             in_step=answer.facts.master_link_up,
-            was_in_step=answer.facts.was_in_sync,
+            # Without a file, keys can only be its master's.
+            was_in_step=answer.facts.was_in_sync or (answer.facts.has_data and not self._keeps_file),
             kept_out=not answer.promotable and node.priority > 0,
         )
 
@@ -191,7 +204,7 @@ class ClusterRepair:
         candidates = self._nodes(failover.candidates)
         lost = LostMaster(
             address_of(*self._nodes([failover.lost])),
-            [Candidate(self._client(node), node.priority) for node in candidates],
+            [Candidate(self._client(node), node.priority, failover.anyone) for node in candidates],
             [self._client(node) for node in self._nodes(voters)],
         )
         try:
@@ -201,6 +214,7 @@ class ClusterRepair:
             if not await self._has_changed():
                 self._heirless.add(failover.shard)
             log.warning("nobody took over", instance=self.instance.id, shard=failover.shard, reason=str(error))
+            await asyncio.sleep(LOOK_SECONDS)
             return
         self._hopeful = True
         winner = next(node.id for node in candidates if address_of(node) == taken.winner)

@@ -9,13 +9,14 @@ nothing to lose, are started again also then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from cachestead.domain.healing import Truth
 from cachestead.domain.instances import Event, Instance, State, advance
+from cachestead.domain.parameters import ParameterChange
 from cachestead.domain.shards import shards_of
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.errors import EngineError, FailoverFailed
@@ -24,7 +25,9 @@ from cachestead.reconcilers.proxy_repair import HEALED, are_well, healed_proxies
 from cachestead.reconcilers.repair import Repair
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting
 from cachestead.store import instances as store
+from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
+from cachestead.workflows.change_parameters import ensure_in_force
 from cachestead.workflows.machinery import Machinery, sightings_now
 
 log = structlog.get_logger()
@@ -48,6 +51,8 @@ class Health:
         """Look at every instance, heal what needs it, save what changed."""
         moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
+            # Before the instances are: a change that is open while its instance is free is no job's any more.
+            changes = await parameter_store.list_any_open(tx)
             known = [one async for one in store.each_instance(tx, HEALED)]
         found = [one for one in known if _is_free(one)]
         proxies = (proxy.id for one in known for proxy in healed_proxies(one))
@@ -56,6 +61,7 @@ class Health:
         await asyncio.gather(*(self._look_at_proxies(one, sightings) for one in known if one.proxies))
         masters = await self._masters()
         seen = await asyncio.gather(*(self._look_at(one, sightings, masters.get(one.id), moment) for one in found))
+        await asyncio.gather(*(self._end_changes(one, changes) for one in {one.instance_id for one in changes}))
         used = {
             one.id: truth.used_memory
             for one, truth in zip(found, seen, strict=True)
@@ -127,6 +133,23 @@ class Health:
             if turns.has_begun_since(moment, instance.id):
                 return None
             return await self._repair(instance, sightings, watched)
+
+    async def _end_changes(self, instance_id: str, changes: Sequence[ParameterChange]) -> None:
+        """A failed change of parameters that could not be taken back everywhere now is."""
+        machinery, own = self._machinery, [one for one in changes if one.instance_id == instance_id]
+        names = {value.name for one in own for value in one.changes}
+        async with self._slots, machinery.turns.healing(instance_id):
+            async with machinery.database.reading() as tx:
+                instance = await store.find_any_instance(tx, instance_id)
+            if instance is None or not _is_free(instance):
+                return
+            try:
+                await ensure_in_force(machinery, instance, names)
+            except (EngineError, NodeNotStarted) as error:
+                log.warning("parameters are not as on record", instance=instance_id, reason=str(error))
+                return
+            async with machinery.database.writing() as tx:
+                await parameter_store.end_any_failed(tx, [one.id for one in own], machinery.now())
 
     async def _look_at_proxies(self, instance: Instance, sightings: Mapping[str, NodeSighting]) -> None:
         async with self._slots:

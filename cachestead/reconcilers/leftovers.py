@@ -13,6 +13,7 @@ from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine.errors import EngineError
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
+from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
 from cachestead.store import sessions as session_store
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
@@ -31,7 +32,7 @@ class Retention:
     """How long records are kept."""
 
     jobs: timedelta
-    """After their end."""
+    """After their end; changes of parameters, too."""
     session_lists: timedelta
 
 
@@ -52,6 +53,7 @@ class Leftovers:
         now = self._machinery.now()
         async with self._machinery.database.writing() as tx:
             await session_store.remove_lists_before(tx, now - self._keep.session_lists)
+            await parameter_store.remove_ended_before(tx, now - self._keep.jobs)
         await self._remove_jobs(now - self._keep.jobs)
         # Somebody may take lists all the time: the jobs that did go with them.
         await self._remove_jobs(now - self._keep.session_lists, kind=SCAN_CLIENTS.name)

@@ -20,7 +20,7 @@ from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import Client
 from cachestead.engine.endpoint import ensure_bound, ensure_unbound
-from cachestead.engine.errors import EndpointTaken, FailoverFailed, ReplicationLate
+from cachestead.engine.errors import EndpointTaken, EngineError, FailoverFailed, ReplicationLate
 from cachestead.engine.failover import take_over
 from cachestead.runtime.interface import NodeSighting
 from cachestead.workflows.machinery import (
@@ -29,6 +29,7 @@ from cachestead.workflows.machinery import (
     client_of,
     ensure_unwatched,
     ensure_watched,
+    keeps_file,
     running_of,
     spec_of,
     watched_shard,
@@ -58,8 +59,8 @@ class Repair:
     async def run(self) -> Truth:
         """Look and act. Raises `EngineError` or `NodeNotStarted` where that was not enough."""
         facts = await observe_facts(self.machinery, self.instance, self.sightings)
-        seen = seen_of(self.instance, self.sightings, facts)
-        plan = plan_healing(self.instance, seen, node_at(self.instance, self.watched))
+        seen, kept = seen_of(self.instance, self.sightings, facts), keeps_file(self.machinery, self.instance)
+        plan = plan_healing(self.instance, seen, node_at(self.instance, self.watched), keeps_file=kept)
         master = plan.master
         if plan.take_over:
             try:
@@ -67,18 +68,21 @@ class Repair:
             except FailoverFailed as failure:
                 log.warning("nobody took over", instance=self.instance.id, reason=str(failure))
                 plan = plan.without_heir()
+                master = plan.master
         nodes = self._nodes(facts, plan, master)
         current = replace(self.instance, nodes=nodes)
-        if plan.take_over:
+        if plan.promote:
+            await self._promote(current, facts)
+        if plan.take_over or plan.promote:
             await self.tell(Truth(nodes, serving=True))
         if master in plan.start and current.mode.is_watched:
             await self._free_address(current, facts)
             await self._start_all(current, plan)
         else:
             await self._start(current, plan)
-        serving = plan.serving or plan.take_over or master in plan.start
+        serving = plan.serving or plan.take_over or plan.promote or master in plan.start
         if current.mode.is_watched and serving:
-            await self._ensure_followed(current, facts)
+            await self._ensure_followed(current, facts, unwatched=self.watched is None or plan.promote)
         found = facts.get(master)
         return Truth(nodes, serving, MiB(found.used_memory // (1024 * 1024)) if found else None)
 
@@ -106,6 +110,19 @@ class Repair:
             "master replaced", instance=instance.id, lost=lost, master=winner, seconds=round(taken.seconds, 3)
         )
         return winner
+
+    async def _promote(self, current: Instance, facts: Facts) -> None:
+        """A replica is master unasked, with the instance's address if that moves.
+
+        The Sentinels look away, those that can be told: they might choose another meanwhile.
+        """
+        master = master_of(current)
+        with contextlib.suppress(EngineError):
+            await ensure_unwatched(self.machinery, current)
+        await replication.ensure_master(client_of(self.machinery, current, master))
+        log.warning("replica promoted: its master keeps no file", instance=current.id, master=master.id)
+        if current.mode.has_moving_address:
+            await self._bind_address(current, master, facts)
 
     async def _start(self, current: Instance, plan: Healing) -> None:
         for node_id in plan.start:
@@ -147,12 +164,12 @@ class Repair:
             if (found := facts.get(node.id)) and found.role == "slave":
                 await ensure_unbound(client_of(self.machinery, current, node), node.address)
 
-    async def _ensure_followed(self, current: Instance, facts: Facts) -> None:
+    async def _ensure_followed(self, current: Instance, facts: Facts, *, unwatched: bool) -> None:
         """The others follow the master, which has the address, and the Sentinels know it."""
         master = next(node for node in current.nodes if node.role is Role.MASTER)
         if current.mode.has_moving_address:
             await self._bind_address(current, master, facts)
-        if self.watched is None:
+        if unwatched:
             await ensure_watched(self.machinery, current)
         for node in current.nodes:
             found = facts.get(node.id)

@@ -14,7 +14,7 @@ from cachestead.domain.instances import Instance, Node, State
 from cachestead.engine.errors import EngineError
 from cachestead.engine.scripts import Ending, end_busy_script
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, client_of, flavor_of, node_values
+from cachestead.workflows.machinery import Machinery, client_of, keeps_file
 
 log = structlog.get_logger()
 
@@ -43,11 +43,6 @@ class Scripts:
             return
         if ending is Ending.ENDED:
             log.info("script ended", instance=instance.id, node=node.id)
-        elif ending is Ending.STUCK and self._keeps_a_file(instance):
+        elif ending is Ending.STUCK and keeps_file(self._machinery, instance):
             log.warning("node is ended with the script that it cannot end", instance=instance.id, node=node.id)
             await self._machinery.runtime.kill_node(node.id)
-
-    def _keeps_a_file(self, instance: Instance) -> bool:
-        values = node_values(self._machinery, instance, flavor_of(self._machinery, instance))
-        # A Proxy Cluster has one and no parameter for it.
-        return values.get("appendonly", "yes") == "yes"

@@ -2,7 +2,8 @@
 
 Before: the instance is RUNNING with the task `ModifyConfig`; the job carries the values chosen before and after,
 and its change is on record as UPDATING. After: every node and proxy keeps to the new values, and starts with them.
-If one refuses: all keep to the old ones, and the change is on record as FAILURE.
+If one refuses: all keep to the old ones, and the change is on record as FAILURE. While one cannot be told so, the
+change stays UPDATING, and the health reconciler goes on.
 
 The record comes first. What is not there while the others are told, or is started meanwhile, comes up by it.
 """
@@ -10,18 +11,19 @@ The record comes first. What is not there while the others are told, or is start
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cachestead.domain.instances import Instance, Node
 from cachestead.domain.parameters import ConfigStatus
 from cachestead.engine import live
-from cachestead.engine.errors import EngineRefused, EngineUnreachable
+from cachestead.engine.errors import EngineBusy, EngineRefused, EngineUnreachable
 from cachestead.engine.parameters import set_together
 from cachestead.store import instances as store
 from cachestead.store import parameters as parameter_store
 from cachestead.workflows.machinery import (
     READ_ONLY,
+    Machinery,
     client_of,
     engine_of,
     flavor_of,
@@ -44,10 +46,9 @@ async def save_values(ctx: StepContext) -> None:
 
 
 async def save_old_values(ctx: StepContext) -> None:
-    """The record has the values that it had before, and says that the change failed."""
+    """The record has the values that it had before."""
     async with ctx.machinery.database.writing() as tx:
         await store.edit_instance(tx, ctx.instance.id, parameters=ctx.job.params["old_parameters"])
-    await _save_end(ctx, ConfigStatus.FAILURE)
 
 
 async def set_values(ctx: StepContext) -> None:
@@ -56,9 +57,10 @@ async def set_values(ctx: StepContext) -> None:
 
 
 async def set_old_values(ctx: StepContext) -> None:
-    """Nodes and proxies keep to the values that they had before."""
+    """Nodes and proxies keep to the values that they had before, and the change is on record as failed."""
     await save_old_values(ctx)
     await _apply(ctx, ctx.job.params["old_parameters"])
+    await _save_end(ctx, ConfigStatus.FAILURE)
 
 
 async def save_success(ctx: StepContext) -> None:
@@ -74,25 +76,38 @@ async def _save_end(ctx: StepContext, status: ConfigStatus) -> None:
 
 async def _apply(ctx: StepContext, chosen: Mapping[str, str]) -> None:
     instance = replace(ctx.instance, parameters=dict(chosen))
+    await ensure_in_force(ctx.machinery, instance, ctx.job.params["names"], PATIENCE_SECONDS)
+
+
+async def ensure_in_force(
+    machinery: Machinery, instance: Instance, names: Collection[str], patience: float = 0
+) -> None:
+    """Nodes and proxies that run keep to the instance's values of these parameters.
+
+    Raises what the first said that does not: `EngineRefused`, or `EngineUnreachable` after so many seconds.
+    """
     told = await asyncio.gather(
-        *(_tell_node(ctx, instance, node) for node in instance.nodes), return_exceptions=True
+        *(_tell_node(machinery, instance, node, names, patience) for node in instance.nodes),
+        return_exceptions=True,
     )
     for refusal in told:
         if isinstance(refusal, BaseException):
             raise refusal
-    async with ctx.machinery.turns.healing_proxies(instance.id):
-        await ensure_proxies(ctx.machinery, instance)
+    async with machinery.turns.healing_proxies(instance.id):
+        await ensure_proxies(machinery, instance)
 
 
-async def _tell_node(ctx: StepContext, instance: Instance, node: Node) -> None:
-    """The node keeps to the values, or does not run. Raises `EngineRefused`, or `EngineUnreachable`."""
+async def _tell_node(
+    machinery: Machinery, instance: Instance, node: Node, names: Collection[str], patience: float
+) -> None:
+    """The node keeps to the values, or does not run. One that a script keeps busy is as good as silent."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + PATIENCE_SECONDS
+    deadline = clock() + patience
     while True:
         try:
-            await _set_on_node(ctx, instance, node)
-        except EngineUnreachable:
-            if not await running_of(ctx.machinery, [node]):
+            await _set_on_node(machinery, instance, node, names)
+        except (EngineUnreachable, EngineBusy):
+            if not await running_of(machinery, [node]):
                 return
             if clock() > deadline:
                 raise
@@ -101,17 +116,18 @@ async def _tell_node(ctx: StepContext, instance: Instance, node: Node) -> None:
             return
 
 
-async def _set_on_node(ctx: StepContext, instance: Instance, node: Node) -> None:
-    machinery, names = ctx.machinery, set_together(ctx.job.params["names"])
+async def _set_on_node(machinery: Machinery, instance: Instance, node: Node, names: Collection[str]) -> None:
     engine, flavor = engine_of(machinery, instance), flavor_of(machinery, instance)
     client = client_of(machinery, instance, node)
-    values = node_values(machinery, instance, flavor)
-    named = {name: value for name, value in values.items() if name in names}
+    values, together = node_values(machinery, instance, flavor), set_together(names)
+    named = {name: value for name, value in values.items() if name in together}
     await live.set_parameters(client, named, engine, flavor.node_memory)
-    if READ_ONLY in names:
-        if not engine.has_acl:
-            raise EngineRefused(f"{engine} cannot keep one user from writing")
+    if READ_ONLY not in names:
+        return
+    if engine.has_acl:
         await live.set_users(client, users_of(machinery.vault, instance), engine)
+    elif values.get(READ_ONLY) == "yes":
+        raise EngineRefused(f"{engine} cannot keep one user from writing")
 
 
 CHANGE_PARAMETERS = Workflow(

@@ -131,6 +131,11 @@ def node_values(machinery: Machinery, instance: Instance, flavor: Flavor) -> Val
     return _BEHIND_PROXIES | {name: value for name, value in values.items() if name not in _OF_PROXIES}
 
 
+def keeps_file(machinery: Machinery, instance: Instance) -> bool:
+    """Whether the instance's nodes have a file to come back with. A Proxy Cluster has no parameter for it."""
+    return node_values(machinery, instance, flavor_of(machinery, instance)).get("appendonly", "yes") == "yes"
+
+
 def client_of(machinery: Machinery, instance: Instance, node: Node) -> Client:
     """The control plane's own connection to a node."""
     return client_at(machinery, instance, address_of(node))

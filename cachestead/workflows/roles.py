@@ -11,18 +11,28 @@ from cachestead.domain.instances import Instance, Node, Role
 from cachestead.domain.shards import Shard, shards_of
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import ClusterView, observe_any
-from cachestead.engine.errors import EngineError
+from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.runtime.interface import NodeSighting
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, address_of, client_of, sightings_now
+from cachestead.workflows.machinery import (
+    Machinery,
+    address_of,
+    client_of,
+    keeps_file,
+    sightings_now,
+)
 
 Facts = Mapping[str, NodeFacts | None]
 """What nodes say, by id; None of one that does not answer."""
 
 
 async def with_roles_now(machinery: Machinery, instance: Instance) -> Instance:
-    """The instance with the roles its nodes have; where nobody can tell, those on record."""
+    """The instance with the roles its nodes have; where nobody can tell, those on record.
+
+    Raises `FailoverFailed` while a master that keeps no file is lost and its replica is not: whoever started it
+    now would have it come back empty, and its replica after it.
+    """
     if instance.mode.is_clustered:
         view = await observe_any(client_of(machinery, instance, node) for node in instance.nodes)
         masters = {_master_in(view, shard) for shard in shards_of(instance)}
@@ -30,12 +40,23 @@ async def with_roles_now(machinery: Machinery, instance: Instance) -> Instance:
         masters = {await find_master(machinery, instance)}
     else:
         return instance
-    return replace(
-        instance,
-        nodes=tuple(
-            replace(node, role=Role.MASTER if node.id in masters else Role.REPLICA) for node in instance.nodes
-        ),
-    )
+    nodes = (replace(one, role=Role.MASTER if one.id in masters else Role.REPLICA) for one in instance.nodes)
+    now = replace(instance, nodes=tuple(nodes))
+    if not keeps_file(machinery, instance):
+        await _check_masters_run(machinery, now)
+    return now
+
+
+async def _check_masters_run(machinery: Machinery, instance: Instance) -> None:
+    sightings = await sightings_now(machinery)
+    running = {node.id for node in instance.nodes if node.id in sightings and sightings[node.id].running}
+    for shard in shards_of(instance):
+        if shard.master.id in running:
+            continue
+        facts = await observe_facts(machinery, replace(instance, nodes=shard.replicas), sightings)
+        # One that does not answer may have data.
+        if any(node in running and (found is None or found.has_data) for node, found in facts.items()):
+            raise FailoverFailed(f"{shard.master.address} is lost, and nobody has taken its place yet")
 
 
 async def save_roles(machinery: Machinery, before: Instance, now: Instance) -> None:
@@ -83,6 +104,8 @@ def seen_of(instance: Instance, sightings: Mapping[str, NodeSighting], facts: Fa
             running=node.id in sightings and sightings[node.id].running,
             role=Role(found.role) if (found := facts[node.id]) else None,
             follows=node_at(instance, found.master) if found else None,
+            has_data=found is not None and found.has_data,
+            offset=found.offset if found else 0,
         )
         for node in instance.nodes
     }

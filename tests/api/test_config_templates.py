@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -322,3 +323,20 @@ def test_the_official_client_makes_changes_and_deletes_templates(installation: I
     assert (shown.name, shown.engine_version, shown.cache_mode) == ("by-the-sdk", "5.0", "single")
     gone = client.delete_config_template(sdk.DeleteConfigTemplateRequest(template_id=made))
     assert gone.result == "success"
+
+
+def test_an_engine_without_users_takes_no_template_that_forbids_writing(fresh_installation: Installation):
+    # An engine that is never started: what counts is who it says it is.
+    old = fresh_installation.folder.parent / "redis-5"
+    old.write_text("#!/bin/sh\necho 'Redis server v=5.0.14 sha=00000000:0 malloc=libc bits=64 build=0'\n")
+    old.chmod(0o755)
+    fresh_installation.settings["ENGINE__BINARIES"] = json.dumps([str(old)])
+    fresh_installation.start()
+    source = next(
+        name for name, one in SYSTEM_TEMPLATES.items() if (one.mode, one.engine_version) == (Mode.SINGLE, "5.0")
+    )
+    with fresh_installation.http() as api:
+        template = make(api, template_id=source, params={"master-read-only": "yes"})
+        order = fresh_installation.order(engine_version="5.0", template_id=template)
+        check_refused(api.post("/instances", json=order), "DCS.4066", "master-read-only")
+        assert api.get("/instances").json()["instance_num"] == 0

@@ -15,13 +15,16 @@ import redis
 from configured import Configured
 from huaweicloudsdkdcs import v2 as sdk
 from installation import CLUSTER, HA, PASSWORD, PROXY, SINGLE, SPLIT, Installation, client_of, eventually
+from records import reading
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 from refusals import check_refused
+from sqlalchemy import update
 
 from cachestead.bootstrap import load_flavors, load_parameters
 from cachestead.domain.instances import Mode
+from cachestead.store.tables import parameter_changes
 
 CAPACITY = {SINGLE: 0.125, HA: 0.125, CLUSTER: 4, PROXY: 4, SPLIT: 1}
 FLAVORS = dict(zip(Mode, (SINGLE, HA, CLUSTER, PROXY, SPLIT), strict=True))
@@ -381,6 +384,53 @@ def test_proxies_end_idle_clients_and_nobody_else_does(configured: Configured):
         assert mine in listed()
         eventually(lambda: mine not in listed())
     assert configured.set(timeout=0) == "SUCCESS"
+
+
+@standby
+def test_a_node_that_a_script_keeps_busy_is_waited_for(configured: Configured):
+    assert configured.set(lua_time_limit=100, auto_kill_timeout_lua_process="no", timeout=0) == "SUCCESS"
+    patient = {"protocol": 2, "socket_timeout": 20, "retry": Retry(NoBackoff(), 0)}
+    with client_of(configured.instance, **patient) as tenant, configured.clients() as nodes:
+
+        def loop() -> None:
+            with pytest.raises(redis.ResponseError, match="kill"):
+                tenant.eval(LOOP, 0)
+
+        script = threading.Thread(target=loop)
+        script.start()
+        try:
+            master = eventually(lambda: next(one for one in nodes if _is_busy(one)))
+            assert configured.put(repl_timeout=123).status_code == 204
+            with pytest.raises(AssertionError, match="not within"):
+                eventually(lambda: configured.configuration()["config_status"] != "UPDATING", 1.5)
+        finally:
+            master.execute_command("SCRIPT KILL")
+            script.join()
+    assert configured.settled() == "SUCCESS"
+    configured.assert_in_force("repl-timeout")
+
+
+def _is_busy(node: redis.Redis) -> bool:
+    try:
+        return not node.ping()
+    except redis.ResponseError as refusal:
+        return str(refusal).startswith("BUSY")
+
+
+@standby
+def test_what_a_failed_change_left_on_a_node_is_taken_back(configured: Configured):
+    assert configured.set(repl_timeout=77, timeout=0) == "SUCCESS"
+    with configured.clients() as nodes:
+        nodes[-1].config_set("repl-timeout", 88)
+    # As a change is left of which a node that did not answer could not be told that it has failed.
+    with reading(configured.installation) as connection:
+        newest = configured.histories()[0]["history_id"]
+        connection.execute(
+            update(parameter_changes).where(parameter_changes.c.id == newest).values(status="UPDATING")
+        )
+        connection.commit()
+    assert configured.settled() == "FAILURE"
+    configured.assert_in_force("repl-timeout")
 
 
 LOOP = "while true do end"

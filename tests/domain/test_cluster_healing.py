@@ -138,6 +138,26 @@ def test_where_nobody_takes_over_the_lost_master_is_started():
 
 
 @pytest.mark.parametrize(
+    ("changes", "heirless", "plan"),
+    [
+        pytest.param({"a0": GONE}, (), replace(LOSING, failovers=(lost(0),)), id="election"),
+        pytest.param(
+            {"a0": GONE},
+            {0},
+            replace(LOSING, failovers=(replace(lost(0, without_vote=True), anyone=True),)),
+            id="nobody was elected",
+        ),
+        pytest.param({"a0": GONE, "b0": SILENT}, (), LOSING, id="heir does not answer"),
+        pytest.param({"a0": GONE, "b0": OLD}, (), replace(LOSING, start=("a0",)), id="the replica has nothing"),
+        pytest.param({"a0": GONE, "b0": GONE}, (), replace(LOSING, start=("a0", "b0")), id="a shard gone"),
+        pytest.param({"b0": GONE, "a0": SILENT}, (), replace(LOSING, start=("b0",)), id="master silent"),
+    ],
+)
+def test_a_master_without_a_file_is_not_started_while_a_replica_is_there(changes, heirless, plan: ClusterHealing):
+    assert plan_cluster_healing(THREE, WELL | changes, heirless, keeps_file=False) == plan
+
+
+@pytest.mark.parametrize(
     ("changes", "plan"),
     [
         pytest.param({"a1": GONE}, replace(LOSING, start=("a1",)), id="gone"),

@@ -13,6 +13,7 @@ from cachestead.domain.instances import Node, Role
 MASTER, REPLICA = Role.MASTER, Role.REPLICA
 GONE, SILENT = NodeSeen(running=False), NodeSeen(running=True)
 LEADS, FOLLOWS = NodeSeen(running=True, role=MASTER), NodeSeen(running=True, role=REPLICA)
+FULL = replace(FOLLOWS, follows="a", has_data=True, offset=10)
 FOLLOWS_A, FOLLOWS_B = replace(FOLLOWS, follows="a"), replace(FOLLOWS, follows="b")
 
 
@@ -103,3 +104,74 @@ def test_where_nobody_takes_over_the_lost_master_is_started_first():
     plan = Healing("b", take_over=True, start=("a", "b"), serving=False)
 
     assert plan.without_heir() == Healing("b", start=("b", "a"), serving=False)
+
+
+BARRED = replace(THREE, nodes=(*TWO.nodes, replace(node("c", REPLICA), priority=0)))
+
+
+@pytest.mark.parametrize(
+    ("instance", "seen", "watched", "plan"),
+    [
+        pytest.param(TWO, [LEADS, FULL], "a", Healing("a"), id="all is well"),
+        pytest.param(TWO, [LEADS, GONE], "a", Healing("a", start=("b",)), id="replica gone"),
+        pytest.param(
+            TWO,
+            [GONE, FULL],
+            "a",
+            Healing("a", take_over=True, heir="b", start=("a",), serving=False),
+            id="master gone",
+        ),
+        pytest.param(
+            TWO,
+            [GONE, FULL],
+            None,
+            Healing("b", promote=True, start=("a",), serving=False),
+            id="Sentinels do not answer",
+        ),
+        pytest.param(
+            TWO,
+            [GONE, FULL],
+            "b",
+            Healing("b", promote=True, start=("a",), serving=False),
+            id="Sentinels are behind",
+        ),
+        pytest.param(
+            THREE,
+            [GONE, replace(FULL, offset=9), FULL],
+            None,
+            Healing("c", promote=True, start=("a",), serving=False),
+            id="who has most",
+        ),
+        pytest.param(
+            BARRED,
+            [GONE, replace(FULL, offset=9), FULL],
+            None,
+            Healing("b", promote=True, start=("a",), serving=False),
+            id="not who shall not",
+        ),
+        pytest.param(
+            BARRED,
+            [GONE, FOLLOWS_A, FULL],
+            None,
+            Healing("c", promote=True, start=("a",), serving=False),
+            id="who shall not is the only one",
+        ),
+        pytest.param(TWO, [GONE, SILENT], "a", Healing("a", serving=False), id="heir does not answer"),
+        pytest.param(
+            TWO, [GONE, FOLLOWS_A], None, Healing("a", start=("a",), serving=False), id="nobody has anything"
+        ),
+        pytest.param(TWO, [GONE, GONE], "a", Healing("a", start=("a", "b"), serving=False), id="all gone"),
+        pytest.param(TWO, [GONE, LEADS], None, Healing("b", start=("a",)), id="promoted already"),
+    ],
+)
+def test_a_master_without_a_file_is_not_started_over_data(
+    instance, seen: list[NodeSeen], watched: str | None, plan: Healing
+):
+    by_node = {one.id: sight for one, sight in zip(instance.nodes, seen, strict=True)}
+    assert plan_healing(instance, by_node, watched, keeps_file=False) == plan
+
+
+def test_where_nobody_takes_over_from_a_master_without_a_file_its_heir_is_promoted():
+    plan = Healing("a", take_over=True, heir="b", start=("a",), serving=False)
+
+    assert plan.without_heir() == Healing("b", promote=True, start=("a",), serving=False)

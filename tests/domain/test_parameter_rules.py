@@ -206,3 +206,11 @@ def test_descriptions_are_sentences_of_ours():
         for one in of(mode).values():
             assert re.fullmatch(r"[A-Z][^\n]{10,150}\.", one.text)
             assert one.text not in theirs
+
+
+def test_a_word_that_another_type_had_is_the_default_where_it_cannot_be():
+    chosen = {"support-dispatch-to-replica-list": "KEYS", "maxmemory-policy": "allkeys-lfu"}
+    values = {mode: CATALOGUE.values_of(mode, FLAVOR[mode], chosen) for mode in (Mode.HA_RW_SPLIT, Mode.PROXY)}
+    assert values[Mode.HA_RW_SPLIT]["support-dispatch-to-replica-list"] == "KEYS"
+    assert values[Mode.PROXY]["support-dispatch-to-replica-list"] == ""
+    assert {one["maxmemory-policy"] for one in values.values()} == {"allkeys-lfu"}

@@ -22,10 +22,11 @@ from cachestead import bootstrap
 from cachestead.bootstrap import Application
 from cachestead.domain.instances import Node, Role, State
 from cachestead.domain.jobs import Job, JobStatus
+from cachestead.domain.parameters import ConfigStatus, ParameterChange
 from cachestead.domain.sizes import MiB
 from cachestead.reconcilers.leftovers import Leftovers
 from cachestead.settings import load_settings
-from cachestead.store import instances, jobs, sessions
+from cachestead.store import instances, jobs, parameters, sessions
 from cachestead.store.jobs import TaskFilter
 from cachestead.store.sessions import SessionList
 from cachestead.workflows.scan_clients import SCAN_CLIENTS
@@ -36,6 +37,11 @@ INSTANCE = instance_like(
     state=State.DELETED,
     ip="",
     nodes=(Node("n" * 32, ONE, 0, 0, "127.64.0.9", 6379, "az1", Role.MASTER),),
+)
+
+OTHER = "6" * 8 + ONE[8:]
+LIVING = instance_like(
+    id=OTHER, name="living", nodes=(replace(INSTANCE.nodes[0], id="m" * 32, instance_id=OTHER),)
 )
 
 
@@ -194,3 +200,26 @@ async def test_lists_of_sessions_are_kept_for_so_long_and_the_jobs_that_took_the
         async with application.database.reading() as tx:
             assert (await sessions.find_list(tx, "n" * 32) is not None) is kept
         assert await tasks(application) == ({"scan", "other"} if kept else {"other"})
+
+
+async def test_changes_of_parameters_are_kept_as_long_as_tasks_and_the_newest_longer(
+    application: Application,
+) -> None:
+    async with application.database.writing() as tx:
+        await instances.add_instance(tx, LIVING, MiB(0))
+        for owner in (ONE, LIVING.id):
+            for number, status in enumerate(("SUCCESS", "UPDATING", "FAILURE", "SUCCESS")):
+                at = NOW + timedelta(minutes=number)
+                one = ParameterChange(f"{owner[:8]}-{number}", owner, "j" * 32, ConfigStatus(status), (), at, at)
+                await parameters.add_change(tx, one)
+
+    async def kept(moment: datetime, owner: str) -> list[str]:
+        await leftovers_at(application, moment).run_pass()
+        async with application.database.reading() as tx:
+            _, found = await parameters.list_changes(tx, owner, offset=0, limit=100)
+        return [one.id[-1] for one in found]
+
+    assert await kept(NOW + timedelta(days=3), LIVING.id) == ["3", "2", "1", "0"]
+    assert await kept(NOW, ONE) == []
+    assert await kept(NOW + timedelta(days=3, seconds=1), LIVING.id) == ["3", "2", "1"]
+    assert await kept(NOW + timedelta(days=3000), LIVING.id) == ["3", "1"]

@@ -231,20 +231,27 @@ def sentinel_views(installation: Installation, instance_id: str) -> set[tuple[st
 
     Without knowing these it replaces nobody while the service is away.
     """
+    found = set()
+    for flat in ask_sentinels(installation, "MASTER", instance_id):
+        seen = dict(zip(flat[::2], flat[1::2], strict=True))
+        found.add((seen["ip"], int(seen["num-slaves"]), int(seen["num-other-sentinels"])))
+    return found
+
+
+def ask_sentinels(installation: Installation, *question: str) -> list[list[Any]]:
+    """The answer of each Sentinel."""
     with reading(installation) as connection:
         sealed = connection.scalar(select(facts.c.value).where(facts.c.key == "sentinel"))
         listening = connection.scalars(select(addresses.c.address).where(addresses.c.owner == "sentinel")).all()
     port = int(installation.settings.get("FAILOVER__SENTINEL_PORT", FailoverSettings().sentinel_port))
     secret = Vault.at(installation.folder).open(sealed)["secret"]
-    found = set()
+    answers = []
     for address in listening:
         with redis.Redis(
             address, port, username=ADMIN, password=secret, socket_timeout=1, decode_responses=True, protocol=2
         ) as client:
-            flat = client.execute_command("SENTINEL", "MASTER", instance_id)
-        seen = dict(zip(flat[::2], flat[1::2], strict=True))
-        found.add((seen["ip"], int(seen["num-slaves"]), int(seen["num-other-sentinels"])))
-    return found
+            answers.append(client.execute_command("SENTINEL", *question))
+    return answers
 
 
 def view_of(installation: Installation, instance: dict[str, Any], address: str) -> ClusterView:
