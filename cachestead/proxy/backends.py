@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
-from cachestead.proxy.batches import Entry, Sink, put
+from cachestead.proxy.batches import Entry, Nobody, Sink, put
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address
 from cachestead.proxy.framing import LARGE, ReplyFramer, pack
@@ -99,22 +99,8 @@ class Departures:
                 connection.flush()
 
 
-class _Piece:
-    """Stands for what is sent and belongs to no request of its own."""
-
-    at, left, results = 0.0, 1, [b""]
-
-    def done(self) -> None:
-        """Nothing."""
-
-    def lost(self) -> None:
-        """Nothing."""
-
-    def sink(self, index: int) -> None:
-        """Nobody."""
-
-
-_PIECE, _NO_COMMAND = _Piece(), Command("")
+_PIECE, _NO_COMMAND = Nobody(0.0), Command("")
+"""What is sent and belongs to no request of its own."""
 
 
 class Backend(asyncio.Protocol):

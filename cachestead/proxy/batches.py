@@ -108,5 +108,24 @@ class Waiting:
         return None
 
 
+class Nobody:
+    """Where a reply goes that nobody wants."""
+
+    __slots__ = ("at", "left", "results")
+
+    def __init__(self, at: float) -> None:
+        self.at, self.left = at, 1
+        self.results: list[bytes] = [b""]
+
+    def done(self) -> None:
+        """Nothing."""
+
+    def lost(self) -> None:
+        """Nothing."""
+
+    def sink(self, index: int) -> None:
+        """Nobody."""
+
+
 class LostInFlight(Exception):
     """A connection ended while a write was on it: whether it was done is not known."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from cachestead.proxy.backends import Backend, Departures, Login, Style
-from cachestead.proxy.batches import Entry, LostInFlight, Waiting, put
+from cachestead.proxy.batches import Entry, LostInFlight, Nobody, Waiting, put
 from cachestead.proxy.commands import Command
 from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import arguments, pack
@@ -254,7 +254,7 @@ class Router:
         elif reply.startswith(b"-ASK "):
             host, _, port = text(reply).split()[2].rpartition(":")
             target = self._connection(Address(host, int(port)), style)
-            target.send((_Nobody(entry[0].at), 0, _ASKING, ASKING))
+            target.send((Nobody(entry[0].at), 0, _ASKING, ASKING))
             target.send(entry)
         elif reply.startswith((b"-MOVED ", b"-READONLY")):
             self._drain(connection)
@@ -525,22 +525,6 @@ class Lease(Plain):
     def close(self) -> None:
         """No longer needed."""
         self.backend.close()
-
-
-class _Nobody:
-    """Where a reply goes that nobody wants."""
-
-    def __init__(self, at: float) -> None:
-        self.at, self.left, self.results = at, 1, [b""]
-
-    def done(self) -> None:
-        """Nothing."""
-
-    def lost(self) -> None:
-        """Nothing."""
-
-    def sink(self, index: int) -> None:
-        """Nobody."""
 
 
 _ASKING = Command("asking")
