@@ -52,6 +52,8 @@ class Machinery:
     vip_folder: Path
     """Where the address-moving script and its files are."""
     vip_script: Path
+    staging_host: str
+    """Where engines listen that only we talk to, each at a port of its own."""
     vault: Vault
     flavors: FlavorCatalogue
     parameters: ParameterCatalogue
