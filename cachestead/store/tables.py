@@ -330,6 +330,33 @@ restores = Table(
     Index("ix_restores_instance", "instance_id", "created_at", "id"),
 )
 
+# --- migration ------------------------------------------------------------------------------------------------
+
+migration_tasks = Table(
+    "migration_tasks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text),
+    Column("type", String(32), nullable=False),
+    Column("method", String(32), nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("source", JSON(none_as_null=True), comment="instance id, name, addresses and sealed password"),
+    Column("target", JSON, nullable=False, comment="the same"),
+    Column("backup_id", String(36)),
+    Column("bucket", String(255)),
+    Column("files", JSON, nullable=False, comment="name, size and time of each, as the caller gave them"),
+    Column("progress", Float, nullable=False),
+    Column("source_keys", BigInteger),
+    Column("error", String(16)),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index("ix_migration_tasks_project", "project_id", "created_at", "id"),
+)
+
 # --- monitoring -----------------------------------------------------------------------------------------------
 
 samples = Table(
