@@ -1,10 +1,10 @@
 """Bring the keys of backup files into an instance that goes on serving.
 
 Before: the instance is RUNNING with the task `ImportBackup`, and the migration task is on record. After: the
-instance has every key of the files besides its own; of equal keys those of the files. If it fails: what has arrived
-stays, and the record says why. No key arrives before every file was read whole by an engine.
+instance has every key of the files besides its own; of equal keys those of the files. If it fails: what has come
+stays, and the record says why. No key comes before every file was read whole by an engine.
 
-A staging engine reads each file, one of the instance's own kind where that can, and sends its keys to their owners.
+A staging engine reads each file, one of the instance's own kind where that can, and sends keys to their owners.
 """
 
 from __future__ import annotations
