@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -33,6 +33,8 @@ from cachestead.identity.sign_in import SignIn
 from cachestead.names.answers import Answers
 from cachestead.names.directory import Directory
 from cachestead.names.responder import Responder
+from cachestead.objects.keys import ObjectKeys
+from cachestead.objects.store import Objects
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers, Retention
@@ -52,6 +54,7 @@ from cachestead.workflows.runner import Runner
 
 SENTINEL_COUNT = 3
 _SENTINEL_OWNER = "sentinel"
+_OBJECT_KEYS = "object_keys"
 _SCRAPE_TOKEN = "scrape_token"  # noqa: S105 - the name of a fact
 
 
@@ -157,6 +160,7 @@ async def build(settings: Settings) -> Application:
         flavors=load_flavors(),
         parameters=load_parameters(),
         failover=settings.failover,
+        objects=await _objects(settings, database, vault),
         now=lambda: datetime.now(UTC),
     )
     sentinels = SentinelNodes(runtime, engines.newest(), addresses, sentinel_secret)
@@ -258,6 +262,29 @@ async def ensure_scrape_token(database: Database, vault: Vault, settings: Settin
         async with database.writing() as tx:
             await facts.save_fact(tx, _SCRAPE_TOKEN, vault.seal({"token": token}))
     return token
+
+
+async def find_object_keys(database: Database, vault: Vault) -> ObjectKeys | None:
+    """What encrypts objects and signs links, as it was made up at the first start; None before that."""
+    async with database.reading() as tx:
+        sealed = await facts.find_fact(tx, _OBJECT_KEYS)
+    return ObjectKeys(**vault.open(sealed)) if sealed else None
+
+
+async def _objects(settings: Settings, database: Database, vault: Vault) -> Objects:
+    keys = await find_object_keys(database, vault)
+    if keys is None:
+        keys = ObjectKeys.made_up()
+        async with database.writing() as tx:
+            await facts.save_fact(tx, _OBJECT_KEYS, vault.seal(asdict(keys)))
+    objects = open_objects(settings, keys)
+    objects.prepare()
+    return objects
+
+
+def open_objects(settings: Settings, keys: ObjectKeys) -> Objects:
+    """Where backups and uploads are kept."""
+    return Objects(settings.objects, settings.data_dir / "objects", keys, settings.public_url)
 
 
 def _dbos(settings: Settings) -> DBOSConfig:

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
 from pydantic import BaseModel, Field, SecretStr, model_validator
@@ -216,6 +216,62 @@ class MonitoringSettings(Group):
     absent, and printed by `cachestead env --format prometheus`."""
 
 
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+ProjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class ImportBucketSettings(Group):
+    """A further bucket, beside the service's own, that some projects may import from."""
+
+    name: BucketName
+    projects: list[ProjectId]
+
+
+class ObjectSettings(Group):
+    """Where backups and uploads are kept: a folder, or a bucket of a server that speaks S3 (OBS, MinIO, AWS)."""
+
+    bucket: BucketName = "cachestead"
+    """Name of the service's own bucket: a folder below `objects` in the data directory or, with an endpoint, a
+    bucket that is there."""
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/?#@]+/?$")
+    """Address of the S3 server, for example https://obs.eu-de.otc.t-systems.com; a folder is used when absent."""
+    region: str = "us-east-1"
+    """Region that requests to the server are signed for; many servers take any."""
+    access_key: str | None = None
+    """Access key for the server."""
+    secret_key: SecretStr | None = None
+    """Secret key that goes with it."""
+    virtual_host: bool = False
+    """Whether the bucket is part of the host's name (OBS and AWS) or of the path (MinIO)."""
+    ca_file: Path | None = None
+    """Certificates (PEM) to trust besides the system's, for a server with a private authority."""
+    direct_links: bool = True
+    """Whether links to what is not encrypted lead to the server itself; if not, or in a folder, they lead here."""
+    encrypt: bool = False
+    """Whether what is put from now on is encrypted, in the age format. What is there can still be read."""
+    import_buckets: list[ImportBucketSettings] = Field(default_factory=list)
+    """Further buckets, on the same server or beside the same folder, that projects may import from."""
+    max_upload_bytes: int = Field(default=5 * 1024**3, ge=1)
+    """Largest file that a tenant may upload, in bytes; the size that OBS takes in one request."""
+    max_uploads: int = Field(default=100, ge=0)
+    """Uploaded files that a project may have at a time; they stay until they are deleted."""
+    part_mb: int = Field(default=16, ge=5, le=1024)
+    """Size of the parts in which objects are sent, in MiB. Servers take 10 000; two are in memory at once."""
+    connect_seconds: float = Field(default=5.0, gt=0)
+    """How long a connection to the server may take, in seconds."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long the server, or an uploading client, may be silent, in seconds; enough to send one part."""
+    retry_seconds: float = Field(default=20.0, ge=0)
+    """For how long a request that failed is tried again, in seconds, before the work that needs it fails."""
+
+    @model_validator(mode="after")
+    def _check_server(self) -> Self:
+        keys = (self.access_key, self.secret_key)
+        if (self.endpoint is None and any(keys)) or (self.endpoint is not None and not all(keys)):
+            raise ValueError("objects.endpoint, objects.access_key and objects.secret_key go together")
+        return self
+
+
 class LogSettings(Group):
     """The program's own log."""
 
@@ -246,6 +302,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     sessions: SessionSettings = SessionSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    objects: ObjectSettings = ObjectSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

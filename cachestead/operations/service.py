@@ -14,6 +14,7 @@ from cachestead.domain.orders import Network
 from cachestead.domain.parameters import ParameterCatalogue
 from cachestead.domain.sizes import MiB
 from cachestead.identity.secrets import Vault
+from cachestead.objects.store import Objects
 from cachestead.settings import QuotaSettings, RegionSettings
 from cachestead.store import networks
 from cachestead.store.database import Database, Tx
@@ -81,6 +82,11 @@ class Service:
     def vault(self) -> Vault:
         """What seals secrets."""
         return self.machinery.vault
+
+    @property
+    def objects(self) -> Objects:
+        """Where backups and uploads are."""
+        return self.machinery.objects
 
     async def network_of(self, tx: Tx, project: str) -> Network:
         """The project's network: made with the project, and never another, so it is read once."""

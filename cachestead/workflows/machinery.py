@@ -25,6 +25,7 @@ from cachestead.engine.live import Limits
 from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.engine.watched import WatchedShard
 from cachestead.identity.secrets import Vault
+from cachestead.objects.store import Objects
 from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
@@ -58,6 +59,7 @@ class Machinery:
     flavors: FlavorCatalogue
     parameters: ParameterCatalogue
     failover: FailoverSettings
+    objects: Objects
     now: Callable[[], datetime]
     turns: Turns = field(default_factory=Turns)
 

@@ -1,0 +1,247 @@
+"""Buckets: bytes by key, in a folder of this machine or on a server that speaks S3.
+
+The only file that knows the library. Its errors become ours here; so does what the two kinds of store answer
+differently. Whether content is encrypted is none of its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from cachestead.objects.errors import ObjectMissing, ObjectsUnavailable
+from cachestead.settings import ObjectSettings
+
+if TYPE_CHECKING:  # the library has these for type checkers only
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, S3Credential
+
+PIECE = 4 << 20
+"""Bytes that are read at a time, at least."""
+_PARTS_AT_ONCE = 2
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_STAGED = re.compile(r"#\d+$")
+"""End of the names under which the library keeps files that are not whole yet."""
+_REASON = re.compile(r"<Code>(\w{1,64})</Code>")
+
+
+class Bucket:
+    """One bucket."""
+
+    def __init__(self, name: str, store: S3Store | LocalStore, root: Path | None, part_bytes: int) -> None:
+        self.name = name
+        self._store = store
+        self._root = root
+        """The folder, if it is one."""
+        self._part_bytes = part_bytes
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """All chunks are there, or nothing is. What the chunks raise is raised."""
+        source = _Source(chunks)
+        try:
+            with _translated(key):
+                await obstore.put_async(
+                    self._store,
+                    key,
+                    source,
+                    use_multipart=True,
+                    chunk_size=self._part_bytes,
+                    max_concurrency=_PARTS_AT_ONCE,
+                )
+                if self._root:
+                    await asyncio.to_thread(_settle, self._root / key)
+        except ObjectsUnavailable:
+            if source.failure is not None:
+                raise source.failure from None
+            raise
+        finally:
+            await source.stop()
+
+    async def get(self, key: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
+        """The bytes from `start` until before `stop`."""
+        self._check_present(key)
+        options: GetOptions = {}
+        if stop is not None:
+            options = {"range": (start, stop)}
+        elif start:
+            options = {"range": {"offset": start}}
+        with _translated(key):
+            found = await obstore.get_async(self._store, key, options=options)
+            async for piece in found.stream(min_chunk_size=PIECE):
+                yield bytes(piece)
+
+    async def size(self, key: str) -> int:
+        """Bytes that are kept."""
+        self._check_present(key)
+        with _translated(key):
+            return (await obstore.head_async(self._store, key))["size"]
+
+    async def head(self, key: str, size: int) -> bytes:
+        """The first bytes, as many as that if there are."""
+        async with aclosing(self.get(key, 0, size)) as pieces:
+            return b"".join([piece async for piece in pieces])
+
+    async def remove(self, key: str) -> None:
+        """There is no such key."""
+        try:
+            self._check_present(key)
+            with _translated(key):
+                await obstore.delete_async(self._store, key)
+        except ObjectMissing:
+            pass
+
+    async def list(self, folder: str) -> AsyncIterator[str]:
+        """Every key below a folder, in no order."""
+        with _translated(folder):
+            async for page in obstore.list(self._store, folder):
+                for one in page:
+                    yield one["path"]
+
+    async def sign(self, key: str, seconds: int) -> str | None:
+        """A link to the server itself, good for GET; None if there is no server."""
+        if isinstance(self._store, LocalStore):
+            return None
+        with _translated(key):
+            return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds))
+
+    def _check_present(self, key: str) -> None:
+        # A folder tells apart what cannot be a key at all; a server says "not found" to all of it.
+        if self._root and (_STAGED.search(key) or not os.path.isfile(self._root / key)):  # noqa: PTH113 - never raises
+            raise ObjectMissing(key)
+
+
+class _Source:
+    """The chunks, for the library: what they raised is kept, and who asks for one can be stopped."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._asking: asyncio.Task[object] | None = None
+        self.failure: Exception | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._asking = asyncio.current_task()
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            raise
+        except Exception as failure:
+            self.failure = failure
+            raise
+        finally:
+            self._asking = None
+
+    async def stop(self) -> None:
+        """Nobody waits for a chunk. The library leaves its last question open when it is cancelled."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+
+def open_bucket(name: str, settings: ObjectSettings, folder: Path) -> Bucket:
+    """A bucket by its name. Raises `ObjectMissing` for what is no name, or a folder that is not there."""
+    if not _NAME.fullmatch(name):
+        raise ObjectMissing(name)
+    part_bytes = settings.part_mb << 20
+    if settings.endpoint is not None:
+        return Bucket(name, _server(name, settings), None, part_bytes)
+    root = folder / name
+    if not root.is_dir():
+        raise ObjectMissing(name)
+    return Bucket(name, LocalStore(root, automatic_cleanup=True), root, part_bytes)
+
+
+def make_folder(name: str, folder: Path) -> None:
+    """A bucket's folder is there, nobody else's to read, and without what an earlier process left half done."""
+    root = folder / name
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for one in (folder, root):
+        one.chmod(0o700)
+    for path in root.rglob("*"):
+        if _STAGED.search(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _server(name: str, settings: ObjectSettings) -> S3Store:
+    assert settings.endpoint is not None
+    assert settings.access_key is not None
+    assert settings.secret_key is not None
+    endpoint = settings.endpoint.rstrip("/")
+    if settings.virtual_host:
+        parts = urlsplit(endpoint)
+        endpoint = parts._replace(netloc=f"{name}.{parts.netloc}").geturl()
+    credential: S3Credential = {
+        "access_key_id": settings.access_key,
+        "secret_access_key": settings.secret_key.get_secret_value(),
+        "token": None,
+        "expires_at": None,
+    }
+    client: ClientConfig = {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=settings.connect_seconds),
+        "read_timeout": timedelta(seconds=settings.timeout_seconds),
+        # For a whole answer, however long: what counts is that it goes on.
+        "timeout": timedelta(days=7),
+    }
+    if settings.ca_file is not None:
+        client["root_certificate"] = settings.ca_file.read_bytes()
+    return S3Store(
+        name,
+        # These two win over AWS_… variables of the environment, which are about something else.
+        aws_endpoint_url_s3=endpoint,
+        credential_provider=lambda: credential,
+        region=settings.region,
+        virtual_hosted_style_request=settings.virtual_host,
+        # Not every server has the call that removes many at once, or asks for it as AWS does.
+        disable_bulk_delete=True,
+        client_options=client,
+        retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=settings.retry_seconds)},
+    )
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as exc:
+        raise ObjectMissing(key) from exc
+    except (BaseError, OSError) as exc:
+        raise ObjectsUnavailable(_sentence(exc)) from exc
+
+
+def _sentence(exc: Exception) -> str:
+    """What went wrong, on one line. The library's errors have a second part for its developers."""
+    text = str(exc)
+    reason = _REASON.search(text)
+    return text.partition("\n")[0][:300] + (f" ({reason[1]})" if reason else "")
+
+
+def _settle(path: Path) -> None:
+    """A file that is whole stays so when the machine loses power, and is its owner's alone."""
+    try:
+        with path.open("rb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            os.fsync(file.fileno())
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileNotFoundError:
+        return  # removed, or replaced, meanwhile
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
