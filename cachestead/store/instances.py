@@ -192,6 +192,13 @@ async def list_any_with_parameter(tx: Tx, states: Sequence[State], name: str, va
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
+async def list_any_planned(tx: Tx, states: Sequence[State]) -> list[Instance]:
+    """Every instance in one of these states that is to be backed up by plan, without nodes."""
+    by_plan = instances.c.backup_policy["backup_type"].as_string() == "auto"
+    rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), by_plan))).mappings()
+    return [_instance(row) for row in rows]
+
+
 async def each_instance(tx: Tx, states: Sequence[State]) -> AsyncIterator[Instance]:
     """The same, some at a time, with the event loop let go in between: for passes over all that there is."""
     page = select(instances).where(instances.c.state.in_(states)).order_by(instances.c.id).limit(_AT_A_TIME)
@@ -454,6 +461,8 @@ def _row(instance: Instance) -> dict[str, Any]:
         "maintain_begin": instance.maintain_begin,
         "maintain_end": instance.maintain_end,
         "backup_policy": instance.backup_policy,
+        "backup_policy_created_at": to_ms(instance.backup_policy_created_at),
+        "backup_policy_updated_at": to_ms(instance.backup_policy_updated_at),
         "template_id": instance.template_id,
         "enterprise_project_id": instance.enterprise_project_id,
         "enterprise_project_name": instance.enterprise_project_name,
@@ -497,6 +506,8 @@ def _instance(row: Any, tags: dict[str, str] | None = None) -> Instance:
         maintain_begin=row["maintain_begin"],
         maintain_end=row["maintain_end"],
         backup_policy=row["backup_policy"],
+        backup_policy_created_at=from_ms(row["backup_policy_created_at"]),
+        backup_policy_updated_at=from_ms(row["backup_policy_updated_at"]),
         tags=tags or {},
         template_id=row["template_id"],
         enterprise_project_id=row["enterprise_project_id"],

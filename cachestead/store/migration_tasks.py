@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -68,11 +67,6 @@ async def is_imported(tx: Tx, backup_id: str) -> bool:
 async def remove_task(tx: Tx, task_id: str) -> None:
     """The task is on record no more."""
     await tx.execute(delete(migration_tasks).where(_C.id == task_id))
-
-
-async def remove_any_ended_before(tx: Tx, moment: datetime) -> None:
-    """Drop tasks that ended before a moment."""
-    await tx.execute(delete(migration_tasks).where(_C.ended_at < to_ms(moment)))
 
 
 def _row(task: MigrationTask) -> dict[str, Any]:
