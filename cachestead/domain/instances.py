@@ -98,6 +98,9 @@ BUSY: dict[str, type[errors.ServiceError]] = {
 }
 """The documented code for what is running, by state or by task."""
 
+HEALED_MEANWHILE = frozenset({None, "BackupInstance", "ImportBackup"})
+"""Tasks that leave nodes as they are, so that whoever heals the instance goes on; and none."""
+
 
 class Mode(StrEnum):
     """Types of instance (`cache_mode`)."""

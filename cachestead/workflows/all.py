@@ -1,5 +1,6 @@
 """Every workflow there is. A workflow that is not listed here does not run."""
 
+from cachestead.workflows.back_up_instance import BACK_UP_INSTANCE
 from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
@@ -30,6 +31,7 @@ ALL = (
     RESTART_INSTANCE,
     RENAME_COMMANDS,
     FLUSH_INSTANCE,
+    BACK_UP_INSTANCE,
     CHANGE_PASSWORD,
     CHANGE_PORT,
     CHANGE_PARAMETERS,

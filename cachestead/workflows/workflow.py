@@ -70,6 +70,11 @@ class Workflow:
         return self.succeed is not None
 
 
+def stays(instance: Instance, _job: Job, _at: datetime) -> Instance:
+    """The instance as it is, whatever became of it meanwhile: the work was not about it."""
+    return instance
+
+
 def change_done(instance: Instance, _job: Job, at: datetime) -> Instance:
     """A change that leaves nothing else on the record: the instance is RUNNING."""
     return advance(instance, Event.CHANGE_DONE, at)
