@@ -196,6 +196,14 @@ class JobSettings(Group):
     """Pause between two looks at what waits for a maintenance window, in seconds."""
 
 
+class BackupSettings(Group):
+    """Backups by plan, and how long backups are kept."""
+
+    seconds: float = Field(default=60.0, gt=0)
+    """Pause between two looks at plans and at what is to be removed, in seconds. A plan says an hour, and what was
+    missed is made up for: a minute is soon enough, and costs a query or two."""
+
+
 class SessionSettings(Group):
     """Lists of sessions."""
 
@@ -300,6 +308,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     failover: FailoverSettings = FailoverSettings()
     jobs: JobSettings = JobSettings()
+    backups: BackupSettings = BackupSettings()
     sessions: SessionSettings = SessionSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     objects: ObjectSettings = ObjectSettings()

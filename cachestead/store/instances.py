@@ -7,7 +7,7 @@ Deleted instances stay as records (callers may list them), without nodes and add
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -154,6 +154,12 @@ async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
     tags = await _tags_of(tx, [instance_id])
     [whole] = await _with_nodes(tx, [_instance(row, tags.get(instance_id))])
     return whole
+
+
+async def find_any_living(tx: Tx, ids: Collection[str]) -> dict[str, Instance]:
+    """Those of the instances that are not deleted, by id, without nodes."""
+    query = select(instances).where(instances.c.id.in_(ids), instances.c.state != State.DELETED)
+    return {row["id"]: _instance(row) for row in (await tx.execute(query)).mappings()}
 
 
 async def list_instances(

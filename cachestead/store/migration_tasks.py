@@ -60,7 +60,7 @@ async def list_tasks(
 
 async def is_imported(tx: Tx, backup_id: str) -> bool:
     """Whether a task that has not ended reads the backup's files."""
-    query = select(_C.id).where(_C.backup_id == backup_id, _C.ended_at.is_(None))
+    query = select(_C.id).where(_C.backup_id == backup_id, _C.status == MigrationStatus.MIGRATING.value)
     return (await tx.execute(query.limit(1))).first() is not None
 
 
