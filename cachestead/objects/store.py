@@ -39,14 +39,14 @@ class Objects:
     def __init__(self, settings: ObjectSettings, folder: Path, keys: ObjectKeys, public_url: str) -> None:
         self.bucket = settings.bucket
         self.links = Links(public_url, keys.links)
-        self._settings = settings
+        self.settings = settings
         self._folder = folder
         self._identity = keys.identity
         self._buckets: dict[str, Bucket] = {}
 
     def prepare(self) -> None:
         """Make the folder, if it is one. Call it before anything is put, and while nothing is."""
-        if self._settings.endpoint is None:
+        if self.settings.endpoint is None:
             make_folder(self.bucket, self._folder)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
@@ -57,7 +57,7 @@ class Objects:
         """
         # What begins as if it were encrypted is: so a reader need not know the setting of then.
         head, whole = await peek(chunks, len(MAGIC))
-        if self._settings.encrypt or head.startswith(MAGIC):
+        if self.settings.encrypt or head.startswith(MAGIC):
             whole = seal(whole, self._identity)
         async with aclosing(whole):
             await self._open(None).put(key, whole)
@@ -112,7 +112,7 @@ class Objects:
         service. Raises `ObjectMissing`, `ObjectsUnavailable`.
         """
         found = await self._look(key, None)
-        if self._settings.direct_links and not found.is_sealed:
+        if self.settings.direct_links and not found.is_sealed:
             url = await self._open(None).sign(key, seconds)
             if url is not None:
                 return url
@@ -129,7 +129,7 @@ class Objects:
     def _open(self, bucket: str | None) -> Bucket:
         name = bucket or self.bucket
         if name not in self._buckets:
-            self._buckets[name] = open_bucket(name, self._settings, self._folder)
+            self._buckets[name] = open_bucket(name, self.settings, self._folder)
         return self._buckets[name]
 
 
