@@ -263,6 +263,8 @@ class ObjectSettings(Group):
     """Largest file that a tenant may upload, in bytes; the size that OBS takes in one request."""
     max_uploads: int = Field(default=100, ge=0)
     """Uploaded files that a project may have at a time; they stay until they are deleted."""
+    uploads_at_once: int = Field(default=4, ge=1)
+    """Files that a project may upload at the same time; each takes three parts of memory."""
     part_mb: int = Field(default=16, ge=5, le=1024)
     """Size of the parts in which objects are sent, in MiB. Servers take 10 000; two are in memory at once."""
     connect_seconds: float = Field(default=5.0, gt=0)
