@@ -36,6 +36,7 @@ from cachestead.names.responder import Responder
 from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
 from cachestead.operations.service import Service, Zone
+from cachestead.reconcilers.backups import Backups
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers, Retention
 from cachestead.reconcilers.maintenance import Maintenance
@@ -69,6 +70,7 @@ class Application:
     health: Health
     leftovers: Leftovers
     maintenance: Maintenance
+    backups: Backups
     scripts: Scripts
     sampler: Sampler
     registry: CollectorRegistry
@@ -184,6 +186,7 @@ async def build(settings: Settings) -> Application:
         health=Health(machinery, sentinels.ensure),
         leftovers=Leftovers(machinery, runner, sentinels.ids, _retention(settings)),
         maintenance=Maintenance(service),
+        backups=Backups(service, timedelta(days=settings.jobs.keep_days)),
         scripts=Scripts(machinery),
         sampler=Sampler(machinery, settings.monitoring),
         registry=registry,

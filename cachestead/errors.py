@@ -160,6 +160,13 @@ class WrongState(ServiceError):
     code, status = "DCS.4026", 400
 
 
+class BackupGone(ServiceError):
+    """The start time must be before than the current server time."""
+
+    # Clients take it for a backup that is there no more, whatever its sentence says.
+    code, status = "DCS.4031", 400
+
+
 class InstanceQuotaExceeded(ServiceError):
     """DCS instance quota of the tenant is insufficient."""
 
@@ -268,6 +275,18 @@ class InvalidBeginAt(ServiceError):
     code, status = "DCS.4076", 400
 
 
+class WrongPassword(ServiceError):
+    """Instance password verify failed."""
+
+    code, status = "DCS.4080", 400
+
+
+class BackupNotUsable(ServiceError):
+    """the backup record status is err when restore this instance"""
+
+    code, status = "DCS.4087", 400
+
+
 class BackupNotSupported(ServiceError):
     """the system is not support backup and restore."""
 
@@ -286,6 +305,12 @@ class RestoreRunning(ServiceError):
     code, status = "DCS.4097", 400
 
 
+class RemarkTooLong(ServiceError):
+    """The value of the remark parameter must be 0 to 128 characters in length."""
+
+    code, status = "DCS.4098", 400
+
+
 class NotDeletable(ServiceError):
     """DCS instances in the Creating, Starting, Stopping, or Restarting state cannot be deleted."""
 
@@ -296,6 +321,12 @@ class TooManyInstances(ServiceError):
     """The number of instance IDs in an instances array cannot exceed 50."""
 
     code, status = "DCS.4100", 400
+
+
+class BackupNotDeleted(ServiceError):
+    """Delete instance backup file failed."""
+
+    code, status = "DCS.4101", 500
 
 
 class InvalidMaintenanceWindow(ServiceError):

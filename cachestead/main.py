@@ -78,6 +78,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         Loop("health", health.run_pass, settings.failover.health_seconds),
         Loop("leftovers", application.leftovers.run_pass, _LEFTOVERS_SECONDS),
         Loop("maintenance", application.maintenance.run_pass, settings.jobs.maintenance_seconds),
+        Loop("backups", application.backups.run_pass, settings.backups.seconds),
         Loop("scripts", application.scripts.run_pass, _SCRIPTS_SECONDS),
         Loop("sampler", application.sampler.run_pass, application.sampler.pause),
     ]

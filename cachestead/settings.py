@@ -196,6 +196,14 @@ class JobSettings(Group):
     """Pause between two looks at what waits for a maintenance window, in seconds."""
 
 
+class BackupSettings(Group):
+    """Backups by plan, and how long backups are kept."""
+
+    seconds: float = Field(default=60.0, gt=0)
+    """Pause between two looks at plans and at what is to be removed, in seconds. A plan says an hour, and what was
+    missed is made up for: a minute is soon enough, and costs a query or two."""
+
+
 class SessionSettings(Group):
     """Lists of sessions."""
 
@@ -255,6 +263,8 @@ class ObjectSettings(Group):
     """Largest file that a tenant may upload, in bytes; the size that OBS takes in one request."""
     max_uploads: int = Field(default=100, ge=0)
     """Uploaded files that a project may have at a time; they stay until they are deleted."""
+    uploads_at_once: int = Field(default=4, ge=1)
+    """Files that a project may upload at the same time; each takes three parts of memory."""
     part_mb: int = Field(default=16, ge=5, le=1024)
     """Size of the parts in which objects are sent, in MiB. Servers take 10 000; two are in memory at once."""
     connect_seconds: float = Field(default=5.0, gt=0)
@@ -300,6 +310,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     failover: FailoverSettings = FailoverSettings()
     jobs: JobSettings = JobSettings()
+    backups: BackupSettings = BackupSettings()
     sessions: SessionSettings = SessionSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     objects: ObjectSettings = ObjectSettings()

@@ -1,10 +1,10 @@
 """Who may call what: authentication of every request, and access as a parameter type.
 
-`Authentication` reads the body once, finds out who sent it and leaves the outcome (a `Caller` or the refusal) in
-the request's state; it refuses nothing itself but a body that is too large. The route decides, by the type of its
-`caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the table names none,
-`Anyone` for what is public. A route without such a parameter is public by omission, which `access_of` lets a test
-find.
+`Authentication` reads the body once (but for uploads), finds out who sent it and leaves the outcome (a `Caller` or
+the refusal) in the request's state; it refuses nothing itself but a body that is too large. The route decides, by
+the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the
+table names none, `Anyone` for what is public. A route without such a parameter is public by omission, which
+`access_of` lets a test find.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from cachestead.identity.callers import Caller
 
 _PROJECT_ID = re.compile(r"[0-9a-fA-F]{32}")
 _OUTCOME = "authentication"
+STREAMED = "/objects/"
+"""Below this path bodies of PUT are as large as they are: they are handed on as they come."""
 
 
 class Authentication:
@@ -51,13 +53,15 @@ class Authentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            body = await self._read(scope["headers"], receive)
-        except RequestTooLarge as refusal:
-            await _send_refusal(refusal, scope, send)
-            return
-        if body is None:
-            return  # The client went away while it was sending: there is nobody to answer.
+        body = None
+        if not _is_streamed(scope):
+            try:
+                body = await self._read(scope["headers"], receive)
+            except RequestTooLarge as refusal:
+                await _send_refusal(refusal, scope, send)
+                return
+            if body is None:
+                return  # The client went away while it was sending: there is nobody to answer.
         state = scope.setdefault("state", {})
         try:
             state[_OUTCOME] = await self._authenticator.authenticate(
@@ -65,7 +69,7 @@ class Authentication:
             )
         except ServiceError as refusal:
             state[_OUTCOME] = refusal
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, receive if body is None else _replay(body, receive), send)
 
     async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
         """The whole body; None if it never came to its end."""
@@ -103,6 +107,10 @@ def refusal_before_reading(request: Request) -> ServiceError | None:
     except ServiceError as refusal:
         return refusal
     return None
+
+
+def _is_streamed(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and str(scope["path"]).startswith(STREAMED)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -20,16 +20,17 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cachestead import errors
-from cachestead.api import access, exposition
+from cachestead.api import access, exposition, objects
 from cachestead.api.bodies import RequestBody
 from cachestead.api.ces import routes as ces
 from cachestead.api.iam import routes as iam
 from cachestead.api.services import Services
 from cachestead.api.v2 import CHAPTERS
+from cachestead.objects.errors import ObjectMissing, ObjectsError
 
 log = structlog.get_logger()
 
-ROUTERS = (*(chapter.router for chapter in CHAPTERS), ces.router, exposition.router, iam.router)
+ROUTERS = (*(chapter.router for chapter in CHAPTERS), ces.router, exposition.router, objects.router, iam.router)
 """All routes. Identity's come last, with one that takes what is left of its paths."""
 
 
@@ -49,6 +50,7 @@ def build_app(services: Services) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
+    app.add_exception_handler(ObjectsError, _answer_objects_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_middleware(
@@ -73,11 +75,12 @@ class RequestLog:
             return
         request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
-        begun, status = time.perf_counter(), 500
+        begun, status, is_answered = time.perf_counter(), 500, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
@@ -86,7 +89,8 @@ class RequestLog:
             await self._app(scope, receive, send_with_id)
         except Exception:
             log.exception("request failed", method=scope["method"], path=scope["path"], request_id=request_id)
-            await _answer(scope, errors.InternalError())(scope, receive, send_with_id)
+            if not is_answered:  # else it is cut off, which the client notices
+                await _answer(scope, errors.InternalError())(scope, receive, send_with_id)
         finally:
             log.debug(
                 "request",
@@ -120,6 +124,13 @@ async def _answer_unreadable(request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, RequestValidationError)
     refused = access.refusal_before_reading(request)
     return _answer(request.scope, refused or _refusal(request, error))
+
+
+async def _answer_objects_error(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, ObjectMissing):
+        return _answer(request.scope, errors.UrlNotFound(request.url.path[:200]))
+    log.error("objects failed", error=str(error))
+    return _answer(request.scope, errors.InternalError("object storage"))
 
 
 def _refusal(request: Request, error: RequestValidationError) -> errors.ServiceError:

@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cachestead import errors
 from cachestead.domain.instances import Mode
 
 MOST_PER_INSTANCE = 24
 """The newest are kept, those by hand and by plan together."""
+MOST_LINKS = 64
+"""Links in one answer."""
+SHORTEST_LINK, LONGEST_LINK = 300, 86_400
+"""How long links may be good for, in seconds."""
+_LONGEST_REMARK = 128
+_ONLY_AOF = "3.0"
 
 
 class BackupStatus(StrEnum):
@@ -113,6 +120,8 @@ class Backup:
     """Product and version of the engine that wrote it."""
     save_days: int | None = None
     """How long it is kept, as the plan said when it was made; None: until it is deleted."""
+    leaves_as: BackupStatus | None = None
+    """Its state once its files are removed, which has begun; None while they stay."""
 
     @property
     def size(self) -> int:
@@ -128,6 +137,11 @@ class Backup:
     def is_under_way(self) -> bool:
         """Whether something is still to happen by itself."""
         return self.status in (BackupStatus.WAITING, BackupStatus.BACKING_UP)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether data can be had from it."""
+        return self.status is BackupStatus.SUCCEEDED and self.leaves_as is None
 
     @property
     def keys(self) -> list[str]:
@@ -154,6 +168,33 @@ class Restore:
     reason: str | None = None
     backup_name: str = ""
     backup_remark: str = ""
+
+
+def check_remark(remark: str) -> str:
+    """A note of at most 128 characters; raises `RemarkTooLong`."""
+    if len(remark) > _LONGEST_REMARK:
+        raise errors.RemarkTooLong(f"remark: {len(remark)}")
+    return remark
+
+
+def choose_format(wanted: str | None, version: str) -> BackupFormat:
+    """The format of a backup of an instance of this version: an image of the data, unless it is said otherwise.
+
+    Version 3.0 has append-only files alone. Raises `InvalidParameter` for a format that cannot be had.
+    """
+    known = [BackupFormat.AOF] if version == _ONLY_AOF else [BackupFormat.RDB, BackupFormat.AOF]
+    if not wanted:
+        return known[0]
+    if wanted not in known:
+        raise errors.InvalidParameter(f"backup_format: {' or '.join(known)}", name="backup_format")
+    return BackupFormat(wanted)
+
+
+def check_expiration(seconds: int) -> int:
+    """How long links are good for, in seconds."""
+    if not SHORTEST_LINK <= seconds <= LONGEST_LINK:
+        raise errors.InvalidParameter(f"expiration: {SHORTEST_LINK}-{LONGEST_LINK} seconds", name="expiration")
+    return seconds
 
 
 def backups_folder(project_id: str, instance_id: str) -> str:
@@ -187,7 +228,7 @@ def superfluous(backups: Sequence[Backup], now: datetime) -> list[Backup]:
     Of those by plan one that succeeded stays, whatever its age. What is under way stays, and counts.
     """
     kept = sorted(
-        (one for one in backups if one.is_under_way or one.status is BackupStatus.SUCCEEDED),
+        (one for one in backups if one.is_under_way or one.is_usable),
         key=lambda one: (one.created_at, one.id),
         reverse=True,
     )

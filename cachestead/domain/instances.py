@@ -7,6 +7,7 @@ state without it. Reference: sections 4.1 and 6.5.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -219,6 +220,10 @@ class Instance:
     """Encrypted: passwords of tenant, control plane, replicas and proxies; see `identity/secrets.py`."""
     rename_commands: dict[str, str] = field(default_factory=dict)
     backup_policy: dict[str, Any] | None = None
+    backup_policy_created_at: datetime | None = None
+    """None where there was none yet, as of `backup_policy`."""
+    backup_policy_updated_at: datetime | None = None
+    """Since when the plan is what it is: openings before are not made up for."""
     tags: dict[str, str] = field(default_factory=dict)
     template_id: str | None = None
     enterprise_project_id: str = "0"
@@ -279,6 +284,17 @@ def node_name(node: Node) -> str:
 def proxy_name(proxy: Proxy) -> str:
     """The name of a proxy, in the form of a node's."""
     return f"(proxy){proxy.address}"
+
+
+def with_backup_policy(instance: Instance, policy: Mapping[str, Any], at: datetime) -> Instance:
+    """The instance with this backup policy; switched to manual, the plan stays for the day it is switched back."""
+    together = {**(instance.backup_policy or {}), **policy}
+    if together == instance.backup_policy:
+        return instance
+    made = instance.backup_policy_created_at or at
+    return replace(
+        instance, backup_policy=together, backup_policy_created_at=made, backup_policy_updated_at=at
+    )
 
 
 def replication_id(node: str) -> str:

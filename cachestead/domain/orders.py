@@ -329,6 +329,8 @@ def _plan_one(checked: CheckedOrder, orderer: Orderer, place: _Place, at: dateti
         rename_commands=checked.rename_commands,
         parameters=checked.parameters,
         backup_policy=checked.backup_policy,
+        backup_policy_created_at=at if checked.backup_policy else None,
+        backup_policy_updated_at=at if checked.backup_policy else None,
         tags=checked.tags,
         template_id=order.template_id or None,
         enterprise_project_id=order.enterprise_project_id or "0",

@@ -72,7 +72,8 @@ class SignedRequest:
     raw_path: bytes
     query: bytes
     headers: Headers
-    body: bytes
+    body: bytes | None
+    """None for one that comes later: what was declared of it is taken for true, and has to be checked then."""
 
 
 def refusal(reason: str = "verify aksk signature fail", detail: str | None = None) -> IncorrectAuthentication:
@@ -191,8 +192,12 @@ def _variants(
         yield path, "", hashlib.sha256(_go_encoded(request.query).encode()).hexdigest()
 
 
-def _payload_hashes(body: bytes, declared: list[str] | None) -> tuple[str, ...]:
+def _payload_hashes(body: bytes | None, declared: list[str] | None) -> tuple[str, ...]:
     """What may stand for the body; `declared` are the values of a *signed* X-Sdk-Content-Sha256."""
+    if body is None:
+        if declared is None or len(declared) != 1:
+            raise refusal(detail="Sign X-Sdk-Content-Sha256: the content's hash, or UNSIGNED-PAYLOAD.")
+        return (declared[0],)
     if not body:
         return (_EMPTY_HASH, _UNSIGNED) if declared == [_UNSIGNED] else (_EMPTY_HASH,)
     if declared == [_UNSIGNED]:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,19 +20,23 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from cachestead.objects.chunks import peek, within
 from cachestead.objects.errors import ObjectMissing, ObjectsUnavailable
 from cachestead.settings import ObjectSettings
 
 if TYPE_CHECKING:  # the library has these for type checkers only
-    from obstore import GetOptions
+    from obstore import GetOptions, GetResult
     from obstore.store import ClientConfig, S3Credential
 
 PIECE = 4 << 20
 """Bytes that are read at a time, at least."""
+_KEY_BYTES = 1024
 _PARTS_AT_ONCE = 2
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _STAGED = re.compile(r"#\d+$")
 """End of the names under which the library keeps files that are not whole yet."""
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NOT_CUT = "non-partial response"
 _REASON = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
@@ -47,20 +51,29 @@ class Bucket:
         self._part_bytes = part_bytes
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """All chunks are there, or nothing is. What the chunks raise is raised."""
-        source = _Source(chunks)
+        """All chunks are there, or nothing is. What the chunks raise is raised.
+
+        Raises `ValueError` for what can be no key.
+        """
+        if not _is_key(key):
+            raise ValueError(f"not a key: {key!r}")
+        head, whole = await peek(chunks, self._part_bytes)
+        source = _Source(whole)
+        is_small = len(head) < self._part_bytes
         try:
             with _translated(key):
                 await obstore.put_async(
                     self._store,
                     key,
-                    source,
-                    use_multipart=True,
+                    head if is_small else source,
+                    use_multipart=not is_small,
                     chunk_size=self._part_bytes,
                     max_concurrency=_PARTS_AT_ONCE,
                 )
                 if self._root:
                     await asyncio.to_thread(_settle, self._root / key)
+        except ObjectMissing as exc:
+            raise ObjectsUnavailable(f"there is no bucket {self.name}") from exc
         except ObjectsUnavailable:
             if source.failure is not None:
                 raise source.failure from None
@@ -68,29 +81,31 @@ class Bucket:
         finally:
             await source.stop()
 
-    async def get(self, key: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
-        """The bytes from `start` until before `stop`."""
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> AsyncGenerator[bytes]:
+        """All bytes, or a span of some of them that is inside: from the first until before the second."""
         self._check_present(key)
-        options: GetOptions = {}
-        if stop is not None:
-            options = {"range": (start, stop)}
-        elif start:
-            options = {"range": {"offset": start}}
         with _translated(key):
-            found = await obstore.get_async(self._store, key, options=options)
-            async for piece in found.stream(min_chunk_size=PIECE):
+            found, is_cut = await self._begin(key, span)
+            pieces: AsyncIterator[bytes] = found.stream(min_chunk_size=PIECE)
+            async for piece in pieces if span is None or is_cut else within(pieces, *span):
                 yield bytes(piece)
+
+    async def _begin(self, key: str, span: tuple[int, int] | None) -> tuple[GetResult, bool]:
+        """An answer, and whether it is the span only."""
+        try:
+            options: GetOptions = {} if span is None else {"range": span}
+            return await obstore.get_async(self._store, key, options=options), span is not None
+        except BaseError as exc:
+            # `rclone serve s3` cuts and says that it did not. What it sent is lost then.
+            if span is None or _NOT_CUT not in str(exc):
+                raise
+            return await obstore.get_async(self._store, key), False
 
     async def size(self, key: str) -> int:
         """Bytes that are kept."""
         self._check_present(key)
         with _translated(key):
             return (await obstore.head_async(self._store, key))["size"]
-
-    async def head(self, key: str, size: int) -> bytes:
-        """The first bytes, as many as that if there are."""
-        async with aclosing(self.get(key, 0, size)) as pieces:
-            return b"".join([piece async for piece in pieces])
 
     async def remove(self, key: str) -> None:
         """There is no such key."""
@@ -116,7 +131,9 @@ class Bucket:
             return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds))
 
     def _check_present(self, key: str) -> None:
-        # A folder tells apart what cannot be a key at all; a server says "not found" to all of it.
+        if not _is_key(key):
+            raise ObjectMissing(key)
+        # A folder tells apart why a file cannot be there; a server says "not found" to all of it.
         if self._root and (_STAGED.search(key) or not os.path.isfile(self._root / key)):  # noqa: PTH113 - never raises
             raise ObjectMissing(key)
 
@@ -227,6 +244,16 @@ def _sentence(exc: Exception) -> str:
     text = str(exc)
     reason = _REASON.search(text)
     return text.partition("\n")[0][:300] + (f" ({reason[1]})" if reason else "")
+
+
+def _is_key(key: str) -> bool:
+    """Whether there can be such a key: what the library takes, and every store."""
+    parts = key.split("/")
+    return (
+        key.isprintable()
+        and not any(part in {"", ".", ".."} for part in parts)
+        and len(key.encode()) <= _KEY_BYTES
+    )
 
 
 def _settle(path: Path) -> None:

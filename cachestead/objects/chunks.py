@@ -13,11 +13,12 @@ async def close(chunks: AsyncIterator[bytes]) -> None:
 
 async def peek(chunks: AsyncIterator[bytes], size: int) -> tuple[bytes, AsyncGenerator[bytes]]:
     """The first bytes, at least so many if there are, and all chunks with them."""
-    head = b""
+    first = bytearray()
     async for chunk in chunks:
-        head += chunk
-        if len(head) >= size:
+        first += chunk
+        if len(first) >= size:
             break
+    head = bytes(first)
     return head, _together(head, chunks)
 
 
@@ -31,16 +32,16 @@ async def _together(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator
         await close(chunks)
 
 
-async def within(chunks: AsyncIterator[bytes], start: int, stop: int | None) -> AsyncGenerator[bytes]:
+async def within(chunks: AsyncIterator[bytes], start: int, stop: int) -> AsyncGenerator[bytes]:
     """The bytes from `start` until before `stop`; what follows is not read."""
     at = 0
     try:
         async for chunk in chunks:
-            cut = chunk[max(start - at, 0) : None if stop is None else stop - at]
+            cut = chunk[max(start - at, 0) : max(stop - at, 0)]
             if cut:
                 yield cut
             at += len(chunk)
-            if stop is not None and at >= stop:
+            if at >= stop:
                 return
     finally:
         await close(chunks)

@@ -11,11 +11,12 @@ import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from cachestead import errors
 from cachestead.domain import rules
-from cachestead.domain.instances import Event, Instance, State
+from cachestead.domain.instances import Event, Instance, State, with_backup_policy
 from cachestead.domain.maintenance import next_opening
 from cachestead.domain.orders import (
     CheckedOrder,
@@ -212,7 +213,7 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
         if instance.state is State.DELETING:
             raise errors.InstanceNotFound(f"instance {instance_id}")
         check_security_group(edit.security_group_id, await service.network_of(tx, caller.project))
-        edited = _edited(instance, edit)
+        edited = _edited(instance, edit, service.now())
         if edited != instance:
             edited = replace(edited, updated_at=service.now())
             await store.save_instance(tx, edited)
@@ -225,7 +226,7 @@ async def update_instance(service: Service, caller: Caller, instance_id: str, ed
     service.worker.nudge()
 
 
-def _edited(instance: Instance, edit: Edit) -> Instance:
+def _edited(instance: Instance, edit: Edit, at: datetime) -> Instance:
     if edit.name is not None:
         instance = replace(instance, name=rules.check_name(edit.name))
     if edit.description is not None:
@@ -241,8 +242,7 @@ def _edited(instance: Instance, edit: Edit) -> Instance:
             raise errors.BackupNotSupported(
                 "instance_backup_policy: a single-node instance keeps nothing to back up"
             )
-        # Switched to manual, the plan stays for the day it is switched back.
-        instance = replace(instance, backup_policy={**(instance.backup_policy or {}), **policy})
+        instance = with_backup_policy(instance, policy, at)
     return instance
 
 

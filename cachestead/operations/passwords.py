@@ -90,6 +90,21 @@ async def reset_password(
     return PasswordAnswer(await _outcome(service, job_id))
 
 
+async def verify_password(service: Service, caller: Caller, instance_id: str, given: str) -> None:
+    """The password is the instance's, if it has one. Raises `WrongPassword`; wrong ones count as in a change."""
+    async with service.database.writing() as tx:
+        instance = await store.lock_instance(tx, caller.project, instance_id)
+        if instance.no_password_access:
+            return
+        answer = _locked(instance, service.now())
+        current: str = service.vault.open(instance.secrets)["password"]
+        if answer is None and not hmac.compare_digest(current.encode(), given.encode()):
+            answer = await _count_failure(tx, instance, service.now())
+    if answer is not None:
+        wait = f"locked for {answer.lock_minutes_left} minutes" if answer.lock_minutes_left else "wrong"
+        raise errors.WrongPassword(f"password: {wait}")
+
+
 def _check_ready(instance: Instance) -> None:
     if instance.state is not State.RUNNING or instance.task is not None:
         raise busy_error(instance)

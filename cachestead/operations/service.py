@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,6 +58,8 @@ class Service:
 
     networks: dict[str, Network] = field(default_factory=dict)
     """Those read so far, by project."""
+    uploading: Counter[str] = field(default_factory=Counter)
+    """Uploads that are running, by project."""
 
     @cached_property
     def pages(self) -> Remembered[Any]:

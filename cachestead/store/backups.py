@@ -51,6 +51,16 @@ async def find_backup(tx: Tx, project_id: str, instance_id: str, backup_id: str)
     return found if found and (found.project_id, found.instance_id) == (project_id, instance_id) else None
 
 
+async def lock_backup(tx: Tx, project_id: str, backup_id: str) -> Backup | None:
+    """One backup of any of a project's instances, its row locked until the transaction ends; or None.
+
+    Whoever begins to use its files and whoever begins to remove them both ask this first.
+    """
+    await tx.execute(select(backups.c.id).where(backups.c.id == backup_id).with_for_update())
+    found = await find_any_backup(tx, backup_id)
+    return found if found and found.project_id == project_id else None
+
+
 async def find_any_backup(tx: Tx, backup_id: str) -> Backup | None:
     """One backup of any project, or None."""
     row = (await tx.execute(select(backups).where(backups.c.id == backup_id))).mappings().first()
@@ -75,6 +85,56 @@ async def list_any_with_backups(tx: Tx) -> list[str]:
     alive = [status.value for status in (BackupStatus.WAITING, BackupStatus.BACKING_UP, BackupStatus.SUCCEEDED)]
     query = select(backups.c.instance_id).where(backups.c.status.in_(alive)).distinct()
     return list((await tx.scalars(query)).all())
+
+
+async def list_any_runs(tx: Tx, since: datetime, instance_id: str | None = None) -> list[Backup]:
+    """Backups by plan that were begun since then, of every instance or one, oldest first."""
+    wanted = [backups.c.type == BackupType.AUTO.value, backups.c.created_at >= to_ms(since)]
+    if instance_id is not None:
+        wanted.append(backups.c.instance_id == instance_id)
+    rows = await tx.execute(select(backups).where(*wanted).order_by(backups.c.created_at, backups.c.id))
+    return [_backup(row) for row in rows.mappings()]
+
+
+async def list_any_leaving(tx: Tx) -> list[Backup]:
+    """Backups whose files are being removed, oldest first."""
+    query = select(backups).where(backups.c.leaves_as.is_not(None))
+    rows = await tx.execute(query.order_by(backups.c.created_at, backups.c.id))
+    return [_backup(row) for row in rows.mappings()]
+
+
+async def list_any_over_before(tx: Tx, moment: datetime) -> list[Backup]:
+    """Backups that came to an end without files, or lost them, before a moment."""
+    over = [status.value for status in (BackupStatus.FAILED, BackupStatus.EXPIRED, BackupStatus.DELETED)]
+    query = select(backups).where(
+        backups.c.status.in_(over), backups.c.leaves_as.is_(None), backups.c.updated_at < to_ms(moment)
+    )
+    return [_backup(row) for row in (await tx.execute(query)).mappings()]
+
+
+async def mark_leaving(tx: Tx, backup_id: str, leaves_as: BackupStatus) -> None:
+    """The backup's files are to be removed; nothing else may begin with them."""
+    await tx.execute(update(backups).where(backups.c.id == backup_id).values(leaves_as=leaves_as.value))
+
+
+async def mark_staying(tx: Tx, backup_id: str, error: TaskError, reason: str) -> None:
+    """The files of a backup that is leaving could not be removed yet."""
+    leaving = (backups.c.id == backup_id, backups.c.leaves_as.is_not(None))
+    await tx.execute(update(backups).where(*leaving).values(error=error.value, reason=reason))
+
+
+async def mark_gone(tx: Tx, backup_id: str, at: datetime) -> None:
+    """The files of a backup that was leaving are removed: it is in the state that it was to have then."""
+    leaving = (backups.c.id == backup_id, backups.c.leaves_as.is_not(None))
+    gone = {"status": backups.c.leaves_as, "leaves_as": None, "error": None, "reason": None}
+    await tx.execute(update(backups).where(*leaving).values(**gone, updated_at=to_ms(at)))
+
+
+async def is_restored(tx: Tx, backup_id: str) -> bool:
+    """Whether a restoration from the backup is under way."""
+    open_ones = (RestoreStatus.WAITING.value, RestoreStatus.RESTORING.value)
+    query = select(restores.c.id).where(restores.c.backup_id == backup_id, restores.c.status.in_(open_ones))
+    return (await tx.execute(query.limit(1))).first() is not None
 
 
 async def remove_backups(tx: Tx, backup_ids: Collection[str]) -> None:
@@ -138,6 +198,7 @@ def _backup_row(backup: Backup) -> dict[str, Any]:
         "engine_version": backup.engine_version,
         "binary": backup.binary,
         "save_days": backup.save_days,
+        "leaves_as": backup.leaves_as.value if backup.leaves_as else None,
     }
 
 
@@ -163,6 +224,7 @@ def _backup(row: Any) -> Backup:
         engine_version=row["engine_version"],
         binary=row["binary"],
         save_days=row["save_days"],
+        leaves_as=BackupStatus(row["leaves_as"]) if row["leaves_as"] else None,
     )
 
 

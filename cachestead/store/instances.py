@@ -7,7 +7,7 @@ Deleted instances stay as records (callers may list them), without nodes and add
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -156,6 +156,12 @@ async def find_any_instance(tx: Tx, instance_id: str) -> Instance | None:
     return whole
 
 
+async def find_any_living(tx: Tx, ids: Collection[str]) -> dict[str, Instance]:
+    """Those of the instances that are not deleted, by id, without nodes."""
+    query = select(instances).where(instances.c.id.in_(ids), instances.c.state != State.DELETED)
+    return {row["id"]: _instance(row) for row in (await tx.execute(query)).mappings()}
+
+
 async def list_instances(
     tx: Tx, project_id: str, wanted: InstanceFilter, *, offset: int, limit: int
 ) -> tuple[int, list[Instance]]:
@@ -190,6 +196,13 @@ async def list_any_with_parameter(tx: Tx, states: Sequence[State], name: str, va
     chosen = instances.c.parameters[name].as_string() == value
     rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), chosen))).mappings().all()
     return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
+async def list_any_planned(tx: Tx, states: Sequence[State]) -> list[Instance]:
+    """Every instance in one of these states that is to be backed up by plan, without nodes."""
+    by_plan = instances.c.backup_policy["backup_type"].as_string() == "auto"
+    rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), by_plan))).mappings()
+    return [_instance(row) for row in rows]
 
 
 async def each_instance(tx: Tx, states: Sequence[State]) -> AsyncIterator[Instance]:
@@ -454,6 +467,8 @@ def _row(instance: Instance) -> dict[str, Any]:
         "maintain_begin": instance.maintain_begin,
         "maintain_end": instance.maintain_end,
         "backup_policy": instance.backup_policy,
+        "backup_policy_created_at": to_ms(instance.backup_policy_created_at),
+        "backup_policy_updated_at": to_ms(instance.backup_policy_updated_at),
         "template_id": instance.template_id,
         "enterprise_project_id": instance.enterprise_project_id,
         "enterprise_project_name": instance.enterprise_project_name,
@@ -497,6 +512,8 @@ def _instance(row: Any, tags: dict[str, str] | None = None) -> Instance:
         maintain_begin=row["maintain_begin"],
         maintain_end=row["maintain_end"],
         backup_policy=row["backup_policy"],
+        backup_policy_created_at=from_ms(row["backup_policy_created_at"]),
+        backup_policy_updated_at=from_ms(row["backup_policy_updated_at"]),
         tags=tags or {},
         template_id=row["template_id"],
         enterprise_project_id=row["enterprise_project_id"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -61,18 +60,13 @@ async def list_tasks(
 
 async def is_imported(tx: Tx, backup_id: str) -> bool:
     """Whether a task that has not ended reads the backup's files."""
-    query = select(_C.id).where(_C.backup_id == backup_id, _C.ended_at.is_(None))
+    query = select(_C.id).where(_C.backup_id == backup_id, _C.status == MigrationStatus.MIGRATING.value)
     return (await tx.execute(query.limit(1))).first() is not None
 
 
 async def remove_task(tx: Tx, task_id: str) -> None:
     """The task is on record no more."""
     await tx.execute(delete(migration_tasks).where(_C.id == task_id))
-
-
-async def remove_any_ended_before(tx: Tx, moment: datetime) -> None:
-    """Drop tasks that ended before a moment."""
-    await tx.execute(delete(migration_tasks).where(_C.ended_at < to_ms(moment)))
 
 
 def _row(task: MigrationTask) -> dict[str, Any]:

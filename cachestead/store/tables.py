@@ -126,6 +126,8 @@ instances = Table(
     Column("maintain_begin", String(8), nullable=False),
     Column("maintain_end", String(8), nullable=False),
     Column("backup_policy", JSON),
+    Column("backup_policy_created_at", BigInteger),
+    Column("backup_policy_updated_at", BigInteger),
     Column("template_id", String(36)),
     Column("enterprise_project_id", String(36), nullable=False),
     Column("enterprise_project_name", String(255), nullable=False),
@@ -307,6 +309,7 @@ backups = Table(
     Column("engine_version", String(8), nullable=False),
     Column("binary", String(64), nullable=False),
     Column("save_days", Integer),
+    Column("leaves_as", String(16), comment="its state once its files are removed, which has begun"),
     Index("ix_backups_instance", "instance_id", "created_at", "id"),
 )
 

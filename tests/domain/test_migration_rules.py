@@ -17,7 +17,7 @@ ORDER = ImportOrder(
     target=TargetOrder("t"),
     source="self_build_obs",
     bucket="cachestead",
-    files=(ImportedFile("imports/a.rdb", "754.0MB"),),
+    files=(ImportedFile("imports/a.rdb", size="754.0MB"),),
 )
 
 

@@ -42,7 +42,9 @@ async def test_what_is_read_is_what_was_put(objects: Objects, key: str, chunks: 
     assert await objects.size(key) == sum(map(len, chunks))
 
 
-@pytest.mark.parametrize("name", ["with blank", "ünïcode", "a%2Fb", "plus+and&question?", "~'()*!;:@=,$", "x" * 240])
+@pytest.mark.parametrize(
+    "name", ["with blank", "ünïcode", "a%2Fb", "plus+and&question?", "~'()*!;:@=,$", "x" * 240]
+)
 async def test_keys_may_have_unusual_characters(objects: Objects, key: str, name: str) -> None:
     await objects.put(f"{key}/{name}", pieces(b"content"))
 
@@ -164,15 +166,22 @@ MISSING = [
     "a/../b",
     "a//b",
     "x\ny",
+    "\ud800",
     "dump.rdb#1",
     "n" * 2000,
 ]
 
 
-@pytest.mark.parametrize("name", MISSING, ids=lambda name: repr(name[:20]))
+@pytest.mark.parametrize("name", MISSING, ids=lambda name: ascii(name[:20]))
 async def test_what_is_not_there_is_missing(objects: Objects, name: str) -> None:
     await assert_missing(objects, name)
     await objects.remove([name])
+
+
+@pytest.mark.parametrize("name", ["", "/", "..", "a/../b", "a//b", "x\ny", "\ud800", "n" * 2000], ids=ascii)
+async def test_nothing_is_put_where_no_key_can_be(objects: Objects, name: str) -> None:
+    with pytest.raises(ValueError, match="not a key"):
+        await objects.put(name, pieces(b"x"))
 
 
 @pytest.mark.parametrize("bucket", ["no-such-bucket", "..", ".", "a/b", "../objects/cachestead", "-", "Ü"])

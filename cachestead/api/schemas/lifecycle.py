@@ -484,8 +484,8 @@ def _policy(instance: Instance) -> BackupPolicy | None:
         return None
     return BackupPolicy(
         backup_policy_id=instance.id,
-        created_at=iso_time(instance.created_at),
-        updated_at=iso_time(instance.updated_at),
+        created_at=iso_time(instance.backup_policy_created_at),
+        updated_at=iso_time(instance.backup_policy_updated_at),
         tenant_id=instance.project_id,
         policy=instance.backup_policy,
     )

@@ -2,8 +2,10 @@
 
 from cachestead.api.v2 import (
     background_tasks,
+    backups,
     instance_management,
     lifecycle,
+    migration,
     other,
     parameters,
     sessions,
@@ -19,6 +21,8 @@ CHAPTERS = (
     shards.chapter,
     parameters.chapter,
     tags.chapter,
+    backups.chapter,
+    migration.chapter,
     background_tasks.chapter,
     templates.chapter,
     sessions.chapter,

@@ -63,6 +63,8 @@ def upgrade() -> None:
         sa.Column("maintain_begin", sa.String(length=8), nullable=False),
         sa.Column("maintain_end", sa.String(length=8), nullable=False),
         sa.Column("backup_policy", sa.JSON(), nullable=True),
+        sa.Column("backup_policy_created_at", sa.BigInteger(), nullable=True),
+        sa.Column("backup_policy_updated_at", sa.BigInteger(), nullable=True),
         sa.Column("template_id", sa.String(length=36), nullable=True),
         sa.Column("enterprise_project_id", sa.String(length=36), nullable=False),
         sa.Column("enterprise_project_name", sa.String(length=255), nullable=False),
@@ -330,6 +332,12 @@ def upgrade() -> None:
         sa.Column("engine_version", sa.String(length=8), nullable=False),
         sa.Column("binary", sa.String(length=64), nullable=False),
         sa.Column("save_days", sa.Integer(), nullable=True),
+        sa.Column(
+            "leaves_as",
+            sa.String(length=16),
+            nullable=True,
+            comment="its state once its files are removed, which has begun",
+        ),
         sa.ForeignKeyConstraint(["instance_id"], ["instances.id"], name=op.f("fk_backups_instance_id_instances")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
     )
