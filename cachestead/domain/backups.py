@@ -87,6 +87,8 @@ class BackupFile:
     """Of the content, in hex."""
     keys: int | None = None
     """How many an engine found in it; None until one has loaded it."""
+    lasting: int | None = None
+    """How many of them have no deadline."""
 
 
 @dataclass(frozen=True)

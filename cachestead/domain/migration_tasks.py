@@ -71,6 +71,8 @@ class ImportedFile:
     """As given (`754.0MB`, or bytes); it decides nothing."""
     updated_at: str | None = None
     """As given."""
+    key: str = ""
+    """Where it is in the bucket."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from cachestead.engine.catalogue import Engine
+from cachestead.engine.errors import FileUnreadable
 
 RDB_FILE, AOF_FILE, AOF_FOLDER = "dump.rdb", "appendonly.aof", "appendonlydir"
 MANIFEST = f"{AOF_FILE}.manifest"
@@ -43,9 +44,16 @@ def place_aof(file: Path, folder: Path, engine: Engine) -> None:
     base = f"{AOF_FILE}.1.base.{kind}"
     inner = folder / AOF_FOLDER
     inner.mkdir(mode=0o700, exist_ok=True)
-    file.replace(inner / base)
-    # What is not in the manifest is not read: it comes last.
     (inner / MANIFEST).write_text(f"file {base} seq 1 type b\n")
+    # Last, so that whoever still finds the file where it was begins anew.
+    file.replace(inner / base)
+
+
+def place_aof_parts(parts: Path, folder: Path, engine: Engine) -> None:
+    """The same of an append-only file that consists of several, in a folder with their manifest."""
+    if not _has_manifest(engine):
+        raise FileUnreadable(f"{engine} does not know append-only files of several parts")
+    parts.replace(folder / AOF_FOLDER)
 
 
 def rewritten_aof(folder: Path, engine: Engine) -> Path:

@@ -83,3 +83,7 @@ class SourceChanged(EngineError):
 
 class FileUnreadable(EngineError):
     """No engine here loads the file: it is damaged, of another kind, or of a newer release."""
+
+
+class LoadInterrupted(EngineError):
+    """A node ended while it read its data, and did not say that the data is at fault."""

@@ -10,7 +10,7 @@ Each file is of one moment, after the job began: what a client had an answer for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -43,7 +43,7 @@ from cachestead.workflows.workflow import Step, StepContext, Workflow, stays
 CAUGHT_UP_SECONDS = 5.0
 """How long a replica may take to have what its master had; then the master is asked itself."""
 ATTEMPTS = 3
-"""How often a shard is asked for its data: nodes may go, and others take their place."""
+"""How often a shard is asked for its data, or a file read: nodes may go, and others take their place."""
 AGAIN_SECONDS = 2.0
 REWRITE_SECONDS = 3600.0
 TELL_SECONDS = 0.5
@@ -62,7 +62,7 @@ async def take_snapshots(ctx: StepContext) -> None:
     for shard in shards_of(ctx.instance):
         backup = await _load(ctx)
         if not any(file.shard == shard.index for file in backup.files):
-            file = await telling(_take_patiently(ctx, backup, shard.index), partial(_say_why, ctx))
+            file = await telling(_patiently(partial(_take, ctx, backup, shard.index)), partial(_say_why, ctx))
             await _save(ctx, replace(await _load(ctx), files=(*backup.files, file)))
 
 
@@ -77,16 +77,17 @@ async def verify_files(ctx: StepContext) -> None:
     backup = await _load(ctx)
     for file in backup.files:
         if file.keys is None:
-            keys = await telling(_count_keys(ctx, backup, file), partial(_say_why, ctx))
+            counted = await telling(_patiently(partial(_count_keys, ctx, backup, file)), partial(_say_why, ctx))
             backup = await _load(ctx)
-            files = tuple(replace(one, keys=keys) if one.name == file.name else one for one in backup.files)
+            files = tuple(counted if one.name == file.name else one for one in backup.files)
             await _save(ctx, replace(backup, files=files))
 
 
-async def _take_patiently(ctx: StepContext, backup: Backup, shard: int) -> BackupFile:
+async def _patiently(act: Callable[[], Awaitable[BackupFile]]) -> BackupFile:
+    """Do it, and again where nodes stood in the way."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return await _take(ctx, backup, shard)
+            return await act()
         except FileUnreadable:
             raise
         except EngineError:
@@ -166,7 +167,7 @@ async def _slots_of(ctx: StepContext, instance: Instance, shard: Shard) -> str |
     return str(found.slots)
 
 
-async def _count_keys(ctx: StepContext, backup: Backup, file: BackupFile) -> int:
+async def _count_keys(ctx: StepContext, backup: Backup, file: BackupFile) -> BackupFile:
     done = sum(one.keys is not None for one in backup.files)
     share = (100 - VERIFYING) / len(backup.files)
     progress = _Progress(ctx, VERIFYING + done * share, share, file.size)
@@ -174,7 +175,7 @@ async def _count_keys(ctx: StepContext, backup: Backup, file: BackupFile) -> int
         incoming = place.folder / "incoming"
         await fetch_file(ctx.machinery.objects, backup.folder + file.name, file, incoming, progress.passed)
         _, facts = await place.load(incoming, backup.format, engine_of(ctx.machinery, ctx.instance))
-        return facts.keys
+        return replace(file, keys=facts.keys, lasting=facts.lasting_keys)
 
 
 @dataclass

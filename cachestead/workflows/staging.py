@@ -19,7 +19,7 @@ from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine
 from cachestead.engine.config import REDIS_FILE
 from cachestead.engine.connection import Client, connect
-from cachestead.engine.errors import FileUnreadable
+from cachestead.engine.errors import EngineError, FileUnreadable, LoadInterrupted
 from cachestead.engine.info import NodeFacts, observe_node
 from cachestead.engine.polling import until
 from cachestead.engine.staging import StagingConf, render_staging_conf, staging_commands
@@ -55,12 +55,12 @@ class Staging:
     async def load(self, file: Path, form: BackupFormat, engine: Engine) -> tuple[Client, NodeFacts]:
         """An engine that has loaded the file, and what it found. The file is its own from now on.
 
-        Raises `FileUnreadable` with what the engine said; `NodeNotStarted`.
+        A folder has the parts of an append-only file.
+        Raises `FileUnreadable` with what the engine said; `LoadInterrupted`, `NodeNotStarted`.
         """
         append_only = form is BackupFormat.AOF
-        place = datafiles.place_aof if append_only else _place_rdb
         await self.clear(file)
-        await asyncio.to_thread(place, file, self.folder, engine)
+        await asyncio.to_thread(_place, file, self.folder, form, engine)
         secret = secrets.token_urlsafe(32)
         address = await self._start(engine, secret, append_only=append_only)
         commands = staging_commands(engine, secret)
@@ -97,7 +97,7 @@ class Staging:
                     raise
             except NodeNotStarted as ended:
                 # It listens before it reads, unless the file ends it at once.
-                raise FileUnreadable(_complaint(ended.reason)) from ended
+                raise _failure(ended.reason) from ended
             else:
                 break
         return address
@@ -108,7 +108,7 @@ class Staging:
         async def look() -> str | None:
             sighting = (await sightings_now(self.machinery)).get(self.node)
             if sighting is None or not sighting.running:
-                raise FileUnreadable(_complaint(self.machinery.runtime.last_words(self.node)))
+                raise _failure(self.machinery.runtime.last_words(self.node))
             seen[:] = [await observe_node(client)]
             return "it is still reading" if seen[0].loading else None
 
@@ -128,11 +128,18 @@ async def staging(ctx: StepContext, number: int = 0) -> AsyncIterator[Staging]:
         await place.clear()
 
 
-def _place_rdb(file: Path, folder: Path, engine: Engine) -> None:
-    datafiles.place_rdb(file, folder, engine, append_only=False)
+def _place(file: Path, folder: Path, form: BackupFormat, engine: Engine) -> None:
+    if file.is_dir():
+        datafiles.place_aof_parts(file, folder, engine)
+    elif form is BackupFormat.AOF:
+        datafiles.place_aof(file, folder, engine)
+    else:
+        datafiles.place_rdb(file, folder, engine, append_only=False)
 
 
-def _complaint(words: str) -> str:
-    """What the engine warned of last, without when and who."""
+def _failure(words: str) -> EngineError:
+    """What the engine warned of last, without when and who; if it did not, the file is not at fault."""
     warnings = [line.split(_WARNING, 1)[1] for line in words.splitlines() if _WARNING in line]
-    return (warnings[0] if warnings else "the engine ended while it read it")[:300]
+    return (
+        FileUnreadable(warnings[0][:300]) if warnings else LoadInterrupted("an engine ended while it read a file")
+    )
