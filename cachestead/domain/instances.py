@@ -292,9 +292,7 @@ def with_backup_policy(instance: Instance, policy: Mapping[str, Any], at: dateti
     if together == instance.backup_policy:
         return instance
     made = instance.backup_policy_created_at or at
-    return replace(
-        instance, backup_policy=together, backup_policy_created_at=made, backup_policy_updated_at=at
-    )
+    return replace(instance, backup_policy=together, backup_policy_created_at=made, backup_policy_updated_at=at)
 
 
 def replication_id(node: str) -> str:

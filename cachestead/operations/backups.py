@@ -134,9 +134,7 @@ class Links:
     """Name of each file with its URL."""
 
 
-async def link_files(
-    service: Service, caller: Caller, instance_id: str, backup_id: str, seconds: int
-) -> Links:
+async def link_files(service: Service, caller: Caller, instance_id: str, backup_id: str, seconds: int) -> Links:
     """URLs of the backup's files, good for so many seconds; raises `BackupNotUsable` unless it succeeded."""
     check_expiration(seconds)
     async with service.database.reading() as tx:

@@ -112,7 +112,7 @@ async def _find_files(service: Service, caller: Caller, order: ImportOrder) -> t
 
 async def _find_file(service: Service, caller: Caller, bucket: str, file: ImportedFile) -> ImportedFile:
     try:
-        place, key = importable(service, bucket, file.name, caller.project)
+        place, key = importable(service.objects.settings, bucket, file.name, caller.project)
         await service.objects.size(key, place)
     except ObjectMissing:
         raise errors.InvalidParameter(
