@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Response
 
@@ -57,7 +57,7 @@ async def list_backup_records(
     end_time: str | None = None,
     limit: Limit = 10,
     offset: Offset = 0,
-) -> BackupRecordsOut | Response:
+) -> Any:
     """List an instance's backups, newest first; 204 if there is none.
 
     The reference's example writes `beginTime` for `begin_time`; both are taken.
@@ -115,7 +115,7 @@ async def list_restore_records(
     end_time_too: Annotated[str | None, Query(alias="end_Time")] = None,
     limit: Limit = 10,
     offset: Offset = 0,
-) -> RestoreRecordsOut | Response:
+) -> Any:
     """List an instance's restorations, newest first; 204 if there is none.
 
     The reference's example writes `begin_Time` and `end_Time`; both spellings are taken.
