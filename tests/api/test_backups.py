@@ -354,6 +354,6 @@ def test_what_is_stored_is_what_was_written_down(
 ):
     """The copy in the store has the size on record, and is the one that the link leads to."""
     [link] = links_of(api, one, backup)["links"]
-    [stored] = [path for path in (service.folder / "objects").rglob(link["file_name"])]
+    [stored] = (service.folder / "objects").rglob(link["file_name"])
     content = httpx.get(link["link"]).content
     assert hashlib.sha256(stored.read_bytes()).digest() == hashlib.sha256(content).digest()

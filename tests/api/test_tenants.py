@@ -135,6 +135,10 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("PUT", f"{one}/async-configs", CONFIG),
         ("GET", f"{one}/config-histories", None),
         ("GET", f"{one}/config-histories/{'0' * 32}", None),
+        ("POST", f"{one}/backups", {}),
+        ("GET", f"{one}/backups", None),
+        ("POST", f"{one}/restores", {"backup_id": "x"}),
+        ("GET", f"{one}/restores", None),
         ("GET", f"{one}/tasks", None),
         ("GET", f"{one}/tags", None),
         (
