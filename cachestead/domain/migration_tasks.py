@@ -65,8 +65,6 @@ class ImportedFile:
     """A file as the caller named it."""
 
     name: str
-    key: str = ""
-    """Where it is in the bucket."""
     size: str | None = None
     """As given (`754.0MB`, or bytes); it decides nothing."""
     updated_at: str | None = None
