@@ -49,7 +49,9 @@ class Linked:
 
 async def _open(installation: Installation, objects: ObjectSettings) -> Objects:
     """The same store that the service has, with its keys."""
-    settings = Settings(data_dir=installation.folder, server=ServerSettings(port=installation.port), objects=objects)
+    settings = Settings(
+        data_dir=installation.folder, server=ServerSettings(port=installation.port), objects=objects
+    )
     database = Database(installation.database_url or bootstrap.database_url(settings))
     try:
         keys = await bootstrap.find_object_keys(database, Vault.at(installation.folder))
@@ -130,7 +132,7 @@ def test_head_tells_what_get_would(linked: Linked) -> None:
 
     assert answer.status_code == 200
     assert int(answer.headers["content-length"]) == len(CONTENT)
-    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''dump.rdb"
+    assert answer.headers["content-disposition"] == "attachment; filename=\"dump.rdb\"; filename*=UTF-8''dump.rdb"
 
 
 @ours
@@ -245,4 +247,4 @@ def test_a_reader_that_leaves_holds_nothing_open(linked: Linked) -> None:
 
     assert linked.installation.process
     descriptors = Path(f"/proc/{linked.installation.process.pid}/fd")
-    eventually(lambda: not any("dump.rdb" in os.readlink(one) for one in descriptors.iterdir()))
+    eventually(lambda: not any("dump.rdb" in str(one.readlink()) for one in descriptors.iterdir()))

@@ -51,7 +51,9 @@ def api(service: Installation) -> Iterator[httpx.Client]:
     ) as api:
         yield api
         for one in files(api):
-            assert api.delete(f"cachestead/{service.env['project_id']}/{quote(one['file_name'])}").status_code == 204
+            assert (
+                api.delete(f"cachestead/{service.env['project_id']}/{quote(one['file_name'])}").status_code == 204
+            )
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_other_bodies_keep_their_limit(service: Installation, api: httpx.Client)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["its size is known", "its size is not known"])
-def test_a_file_that_is_too_large_is_refused(service: Installation, api: httpx.Client, known: bool) -> None:
+def test_a_file_that_is_too_large_is_refused(service: Installation, api: httpx.Client, *, known: bool) -> None:
     piece = bytes(MIB)
     sent = bytes(LIMIT + 1) if known else (piece for _ in range(41))
 
@@ -152,9 +154,7 @@ def test_names_that_files_cannot_have_are_refused(service: Installation, api: ht
 
 
 @pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b/c", "a/b"), ("a/b/c", "a")])
-def test_a_file_cannot_be_a_folder_too(
-    service: Installation, api: httpx.Client, first: str, second: str
-) -> None:
+def test_a_file_cannot_be_a_folder_too(service: Installation, api: httpx.Client, first: str, second: str) -> None:
     api.put(where(service, first), content=b"x")
 
     check_refused(api.put(where(service, second), content=b"y"), "DCS.4062", "name")
@@ -260,7 +260,7 @@ def test_a_signature_may_waive_the_content(service: Installation, api: httpx.Cli
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["that leaves", "that falls silent"])
-def test_of_a_client_nothing_stays(service: Installation, api: httpx.Client, leaves: bool) -> None:
+def test_of_a_client_nothing_stays(service: Installation, api: httpx.Client, *, leaves: bool) -> None:
     with begin(service, api, "half.rdb", 20 * MIB) as connection:
         connection.sendall(bytes(10 * MIB))
         if not leaves:

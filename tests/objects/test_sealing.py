@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pyrage
 import pytest
@@ -22,7 +23,8 @@ IDENTITY = ObjectKeys.made_up().identity
 OPENER = pyrage.x25519.Identity.from_str(IDENTITY)
 
 _contents = st.one_of(
-    st.binary(max_size=300), st.sampled_from([65535, 65536, 65537, 131072, 1_200_000]).map(lambda size: b"x" * size)
+    st.binary(max_size=300),
+    st.sampled_from([65535, 65536, 65537, 131072, 1_200_000]).map(lambda size: b"x" * size),
 )
 _cuts = st.lists(st.integers(0, 1_300_000), max_size=12)
 
@@ -30,7 +32,7 @@ _cuts = st.lists(st.integers(0, 1_300_000), max_size=12)
 def cut(content: bytes, at: list[int]) -> list[bytes]:
     """The content in pieces, some of which may be empty."""
     edges = [0, *sorted(min(one, len(content)) for one in at), len(content)]
-    return [content[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [content[start:stop] for start, stop in pairwise(edges)]
 
 
 async def joined(chunks: AsyncIterator[bytes]) -> bytes:

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from object_stores import MIB, S3Server, content_of, keys_of, open_store, pieces
+from pydantic import ValidationError
 
+from cachestead.objects.buckets import open_bucket
 from cachestead.objects.errors import ObjectDamaged, ObjectMissing, ObjectsError, ObjectsUnavailable
 from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
+from cachestead.settings import ObjectSettings
 
 BOUND = 12.0
 """Seconds: patience of the settings here is two for a silence and two for repetitions."""
@@ -33,13 +38,19 @@ def full(tmp_path: Path) -> Iterator[Path]:
     """A folder with room for 8 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False
+    )
     if done.returncode != 0:
         pytest.skip("no right to mount")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
 
 
 async def check_unavailable(*works: object) -> None:
@@ -55,8 +66,6 @@ def calls(objects: Objects) -> list[object]:
     """One of each."""
 
     async def link() -> None:
-        from datetime import UTC, datetime
-
         await objects.link("key", 60, datetime.now(UTC))
 
     return [
@@ -145,7 +154,7 @@ async def test_a_server_that_comes_back_is_used_again(objects: Objects, s3: S3Se
 
 
 @pytest.mark.parametrize("encrypt", [False, True])
-async def test_a_full_disk_is_told_and_nothing_is_left(full: Path, encrypt: bool) -> None:
+async def test_a_full_disk_is_told_and_nothing_is_left(full: Path, *, encrypt: bool) -> None:
     objects = open_store(full, encrypt=encrypt)
     await objects.put("kept", pieces(bytes(MIB)))
 
@@ -156,7 +165,7 @@ async def test_a_full_disk_is_told_and_nothing_is_left(full: Path, encrypt: bool
     with pytest.raises(ObjectMissing):
         await content_of(objects, "key")
     assert await keys_of(objects) == ["kept"]
-    assert [path.name for path in full.rglob("*") if path.is_file()] == ["kept"]
+    assert files_in(full) == ["kept"]
     await objects.put("key", pieces(bytes(MIB)))
 
 
@@ -270,14 +279,12 @@ def test_what_a_dead_process_left_is_swept_at_the_next_start(tmp_path: Path) -> 
 
 
 async def test_links_of_a_server_are_its_own(objects: Objects, s3: S3Server) -> None:
-    from datetime import UTC, datetime
-
     await objects.put("folder/a b.rdb", pieces(b"content"))
 
     url = await objects.link("folder/a b.rdb", 60, datetime.now(UTC))
 
     assert url.startswith(f"{s3.endpoint}/cachestead/folder/a%20b.rdb?")
-    assert httpx.get(url).content == b"content"
+    assert (await asyncio.to_thread(httpx.get, url)).content == b"content"
 
 
 async def test_variables_of_the_environment_are_about_something_else(
@@ -292,3 +299,32 @@ async def test_variables_of_the_environment_are_about_something_else(
     await objects.put("key", pieces(b"content"))
 
     assert await content_of(objects, "key") == b"content"
+
+
+async def test_the_bucket_may_be_part_of_the_host_s_name() -> None:
+    keys: dict[str, Any] = {"access_key": "key", "secret_key": "a-secret-for-tests"}
+    settings = ObjectSettings(endpoint="https://obs.example.com:8443/", virtual_host=True, **keys)
+
+    url = await open_bucket("some-bucket", settings, Path()).sign("folder/dump.rdb", 60)
+
+    assert url
+    assert url.startswith("https://some-bucket.obs.example.com:8443/folder/dump.rdb?")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"endpoint": "https://obs.example.com"},
+        {"endpoint": "https://obs.example.com", "access_key": "key"},
+        {"access_key": "key", "secret_key": "secret"},
+        {"endpoint": "obs.example.com", "access_key": "key", "secret_key": "secret"},
+        {"endpoint": "https://obs.example.com/path", "access_key": "key", "secret_key": "secret"},
+        {"bucket": "../elsewhere"},
+        {"bucket": "Upper"},
+        {"import_buckets": [{"name": "other", "projects": ["not an id"]}]},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ObjectSettings(**wrong)
