@@ -155,6 +155,7 @@ async def build(settings: Settings) -> Application:
         sentinels=Sentinels(addresses, sentinel_secret),
         vip_folder=settings.data_dir / "vip",
         vip_script=write_script(settings.data_dir / "vip"),
+        staging_host=addresses[0].address,
         vault=vault,
         flavors=load_flavors(),
         parameters=load_parameters(),

@@ -43,6 +43,7 @@ class Event(StrEnum):
     RESTART_ASKED = "restart asked"
     FLUSH_ASKED = "flush asked"
     RESIZE_ASKED = "resize asked"
+    RESTORE_ASKED = "restore asked"
     CHANGE_ASKED = "change asked"
     CHANGE_DONE = "change done"
     CHANGE_FAILED = "change failed"
@@ -59,6 +60,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ERROR, Event.RESTART_ASKED): State.RESTARTING,
     (State.RUNNING, Event.FLUSH_ASKED): State.FLUSHING,
     (State.RUNNING, Event.RESIZE_ASKED): State.EXTENDING,
+    (State.RUNNING, Event.RESTORE_ASKED): State.RESTORING,
+    (State.RESTORING, Event.CHANGE_DONE): State.RUNNING,
+    (State.RESTORING, Event.CHANGE_FAILED): State.RUNNING,
     (State.EXTENDING, Event.CHANGE_DONE): State.RUNNING,
     (State.EXTENDING, Event.CHANGE_FAILED): State.RUNNING,
     (State.RESTARTING, Event.CHANGE_DONE): State.RUNNING,
@@ -88,8 +92,13 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "SlavePriority": errors.Configuring,
     "RemoveIpFromDns": errors.Configuring,
     "ModifyConfig": errors.Configuring,
+    "BackupInstance": errors.BackupRunning,
+    "ImportBackup": errors.Configuring,
 }
 """The documented code for what is running, by state or by task."""
+
+HEALED_MEANWHILE = frozenset({None, "BackupInstance", "ImportBackup"})
+"""Tasks that leave nodes as they are, so that whoever heals the instance goes on; and none."""
 
 
 class Mode(StrEnum):

@@ -128,6 +128,8 @@ class NodeUsers:
     """The parameter `master-read-only`: the tenant may not write."""
     proxy_secret: str = field(default="", repr=False)
     """The proxies', where the type has any."""
+    closed: bool = False
+    """Whether nobody is let in but us and replicas."""
 
 
 def refused_commands(version: str, mode: Mode) -> frozenset[str]:
@@ -193,6 +195,9 @@ def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str
 
 def _client_rules(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
     """Those that tenants, or proxies in their place, log in as."""
+    if users.closed:
+        names = (TENANT, PROXY) if users.mode.has_proxies else (TENANT,)
+        return [(name, ["off", "resetpass", "-@all"]) for name in names]
     if not users.mode.has_proxies:
         return [(TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)])]
     refused = _without_repetition({*_ALWAYS.split(), *_NOT_FOR_PROXIES.split()})

@@ -71,13 +71,15 @@ def render_redis_conf(conf: RedisConf) -> str:
     """The text of a data node's `redis.conf`."""
     ordered = directives_of(conf.parameters, conf.engine, conf.maxmemory)
     settings = dict(_settings(conf)) | ordered
-    return _text(
-        # One line per class of client: the parameters speak of replicas only.
-        [f"client-output-buffer-limit {PUBSUB_BUFFER}"],
-        [_line(name, value) for name, value in settings.items()],
-        [f"rename-command {_quoted(name)} {_quoted(new)}" for name, new in _renames(conf).items()],
-        _access(conf),
-    )
+    # One line per class of client: the parameters speak of replicas only.
+    own = _text([f"client-output-buffer-limit {PUBSUB_BUFFER}"], _access(conf))
+    return f"{config_text(settings, _renames(conf))}\n{own}"
+
+
+def config_text(settings: Mapping[str, str], renames: Mapping[str, str]) -> str:
+    """The text of a configuration file with these directives, and commands renamed."""
+    lines = [_line(name, value) for name, value in settings.items()]
+    return _text(lines, [f"rename-command {_quoted(name)} {_quoted(new)}" for name, new in renames.items()])
 
 
 def render_sentinel_conf(conf: SentinelConf) -> str:

@@ -41,6 +41,15 @@ local ends = {}
 for at, key in ipairs(ARGV) do ends[at] = redis.call('PEXPIRETIME', key) end
 return ends
 """
+_DEADLINES_BEFORE_7 = """
+local ends, time = {}, redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for at, key in ipairs(ARGV) do
+  local left = redis.call('PTTL', key)
+  ends[at] = left < 0 and left or now + left
+end
+return ends
+"""
 _SET_DEADLINES = """
 local missing = {}
 for at = 1, #ARGV, 2 do
@@ -85,6 +94,34 @@ async def copy_data(
     return copy.progress
 
 
+async def add_data(
+    source: Client,
+    targets: Sequence[Client],
+    report: Report | None = None,
+    *,
+    quiet: bool = False,
+    one_database: bool = False,
+) -> Progress:
+    """The targets have the source's keys, deadlines and functions besides their own; of equal keys the source's.
+
+    `quiet` says that nobody else writes at the targets: then the content of many keys is compared. With
+    `one_database` the keys of all databases come into the first, later ones over earlier ones. Raises as
+    `copy_data` does, and leaves what has arrived.
+    """
+    seen = await observe_node(source)
+    copy = _Copy(await _read_targets(targets), report, seen.keys, one_database=one_database)
+    _check([seen], copy)
+    async with copy.admitted():
+        await copy.bring_functions([source])
+        await copy.bring(source, seen)
+        if quiet and not one_database:
+            await copy.compare()
+    if lack := await copy.lack_of_room():
+        raise CopyFailed(lack)
+    await _check_same([source], [seen])
+    return copy.progress
+
+
 def databases_in_use(masters: Sequence[NodeFacts]) -> list[int]:
     """Numbers of the databases that have keys."""
     return sorted({one.database for facts in masters for one in facts.keyspace if one.keys})
@@ -107,10 +144,13 @@ class _Pair:
     """Both ends of a database: a source's, and all of the targets' by place."""
 
     number: int
+    """At the targets."""
     source: Client
     targets: Sequence[Client]
     is_cluster: bool
     has_deadlines: bool
+    deadlines: str
+    """The script that reads them."""
     page_keys: int
 
 
@@ -121,6 +161,7 @@ class _Copy:
     targets: Sequence[_Target]
     report: Report | None
     total: int
+    one_database: bool = False
     copied: int = 0
     secret: str = field(default_factory=secrets.token_hex, repr=False)
     owners: Sequence[int] = ()
@@ -163,8 +204,10 @@ class _Copy:
     async def bring_functions(self, sources: Sequence[Client]) -> None:
         """Every target has the functions of all sources."""
         for source in sources:
+            if not await _has_functions(source):
+                continue
             library = await call(source, "FUNCTION", "DUMP")
-            for target in self.targets if await call(source, "FUNCTION", "LIST") else ():
+            for target in self.targets:
                 await call(target.client, "FUNCTION", "RESTORE", library, "REPLACE")
 
     async def bring(self, source: Client, seen: NodeFacts) -> None:
@@ -199,28 +242,36 @@ class _Copy:
         """As many keys without a deadline on both sides, by database; those with one were seen one by one."""
 
         async def look() -> str | None:
+            if lack := await self.lack_of_room():
+                return lack
             wanted = _lasting([await observe_node(source) for source in sources])
-            targets = [await observe_node(target.client) for target in self.targets]
-            for target, seen in zip(self.targets, targets, strict=True):
-                if int(seen.raw.get("evicted_keys", 0)) > target.evicted:
-                    return f"{target.address} has no room"
-            found = _lasting(targets)
+            found = _lasting([await observe_node(target.client) for target in self.targets])
             return None if wanted == found else f"keys by database are {found} and not {wanted}"
 
         await until(look, COUNT_SECONDS, CopyFailed)
 
+    async def lack_of_room(self) -> str | None:
+        """Which target had to give up keys, if one had."""
+        for target in self.targets:
+            seen = await observe_node(target.client)
+            if int(seen.raw.get("evicted_keys", 0)) > target.evicted:
+                return f"{target.address} has no room"
+        return None
+
     async def _pair(self, source: Client, seen: NodeFacts, number: int, *, has_deadlines: bool) -> _Pair:
-        async def to(client: Client) -> Client:
-            own = with_patience(client, ANSWER_SECONDS, database=number)
+        async def to(client: Client, database: int) -> Client:
+            own = with_patience(client, ANSWER_SECONDS, database=database)
             self._pairs.push_async_callback(own.aclose)
             return own
 
+        there = 0 if self.one_database else number
         return _Pair(
-            number,
-            await to(source),
-            [await to(target.client) for target in self.targets],
+            there,
+            await to(source, number),
+            [await to(target.client, there) for target in self.targets],
             is_cluster=_is_cluster(seen),
             has_deadlines=has_deadlines,
+            deadlines=_DEADLINES if _is_modern(seen) else _DEADLINES_BEFORE_7,
             page_keys=keys_in_a_page(seen),
         )
 
@@ -268,7 +319,7 @@ class _Copy:
 
     async def _set_deadlines(self, pair: _Pair, keys: Sequence[Key]) -> None:
         """Deadlines are the source's, and each key that has one is there."""
-        ends = await call(pair.source, "EVAL", _DEADLINES, 0, *keys)
+        ends = await call(pair.source, "EVAL", pair.deadlines, 0, *keys)
         shares: dict[int, list[Any]] = {}
         for key, end in zip(keys, ends, strict=True):
             if end >= 0:
@@ -323,7 +374,8 @@ def _check(sources: Sequence[NodeFacts], copy: _Copy) -> None:
     if copy.is_to_cluster:
         if len(copy.owners) < 16384:
             raise CopyFailed(f"only {len(copy.owners)} slots have an owner among the targets")
-        if others := [number for number in databases_in_use(sources) if number]:
+        others = [number for number in databases_in_use(sources) if number]
+        if others and not copy.one_database:
             raise CopyFailed(f"a cluster has one database, and {len(others)} more have keys")
     elif len(copy.targets) > 1:
         raise CopyFailed("several targets that are no cluster")
@@ -344,6 +396,14 @@ def _lasting(masters: Sequence[NodeFacts]) -> dict[int, int]:
         for one in facts.keyspace:
             counts[one.database] = counts.get(one.database, 0) + one.keys - one.expires
     return {number: count for number, count in counts.items() if count}
+
+
+def _is_modern(facts: NodeFacts) -> bool:
+    return int(facts.version.partition(".")[0] or 0) >= 7
+
+
+async def _has_functions(source: Client) -> bool:
+    return _is_modern(await observe_node(source)) and bool(await call(source, "FUNCTION", "LIST"))
 
 
 def _is_cluster(facts: NodeFacts) -> bool:

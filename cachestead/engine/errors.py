@@ -79,3 +79,11 @@ class CopyFailed(EngineError):
 
 class SourceChanged(EngineError):
     """A node was restarted or replaced while it was copied."""
+
+
+class FileUnreadable(EngineError):
+    """No engine here loads the file: it is damaged, of another kind, or of a newer release."""
+
+
+class LoadInterrupted(EngineError):
+    """A node ended while it read its data, and did not say that the data is at fault."""

@@ -80,6 +80,11 @@ class NodeFacts:
         return sum(database.keys for database in self.keyspace)
 
     @property
+    def lasting_keys(self) -> int:
+        """Those of them that have no deadline."""
+        return sum(database.keys - database.expires for database in self.keyspace)
+
+    @property
     def has_data(self) -> bool:
         """Whether it has keys, or had its master's since it was started; not what it is only just reading in."""
         return not self.loading and (self.was_in_sync or self.keys > 0)

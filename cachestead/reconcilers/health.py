@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from cachestead.domain.healing import Truth
-from cachestead.domain.instances import Event, Instance, State, advance
+from cachestead.domain.instances import HEALED_MEANWHILE, Event, Instance, State, advance
 from cachestead.domain.parameters import ParameterChange
 from cachestead.domain.shards import shards_of
 from cachestead.engine.addresses import NodeAddress
@@ -249,8 +249,8 @@ class Health:
 
 
 def _is_free(instance: Instance) -> bool:
-    """Whether no workflow holds the instance, and there is something to look at."""
-    return instance.state in _HEALED and instance.task is None and bool(instance.nodes)
+    """Whether no workflow works on the instance's nodes, and there are any."""
+    return instance.state in _HEALED and instance.task in HEALED_MEANWHILE and bool(instance.nodes)
 
 
 def _state_of(instance: Instance, truth: Truth) -> State:

@@ -69,10 +69,13 @@ class Leftovers:
 
     async def _remove_orphans(self) -> None:
         # Nodes first, records second: a node that is started in between has its record already.
-        present = {one.id for one in await self._machinery.runtime.observe_nodes()}
+        present = {one.id: one.owner for one in await self._machinery.runtime.observe_nodes()}
         async with self._machinery.database.reading() as tx:
             known = await instance_store.list_any_node_ids(tx) | await proxy_store.list_any_proxy_ids(tx)
-        for node in present - known - self._own_nodes:
+            # Staging engines belong to the job that started them.
+            working = {job.id for job in await job_store.list_any_unfinished(tx)}
+        orphans = {node for node, owner in present.items() if owner not in working}
+        for node in orphans - known - self._own_nodes:
             log.warning("removing a node that belongs to nothing", node=node)
             await self._machinery.runtime.remove_node(node)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from cachestead.runtime.interface import NodeId, NodeNotStarted, NodeSighting, NodeSpec
+from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ class FakeRuntime:
         while (node := await self._exits.get()) is not None:
             yield node
 
+    def last_words(self, node: NodeId) -> str:
+        """Why the node was refused, if it was."""
+        return self._refused.get(node, "")
+
+    def free_port(self, address: str) -> int:
+        """The next port that no node there has."""
+        taken = {node.spec.port for node in self.nodes.values() if node.spec.address == address}
+        return next(port for port in count(10000) if port not in taken)
+
     def node_folder(self, node: NodeId) -> Path:
         """Where the node's folder would be."""
         return self._root / node
@@ -101,7 +110,7 @@ class FakeRuntime:
         place = (spec.address, spec.port)
         running = [node.spec for node in self.nodes.values() if node.pid is not None]
         if any((other.address, other.port) == place for other in running):
-            raise NodeNotStarted(spec.id, f"{spec.address}:{spec.port}: address already in use")
+            raise AddressTaken(spec.id, f"{spec.address}:{spec.port}: address already in use")
 
 
 def _sighting(node: FakeNode) -> NodeSighting:

@@ -56,7 +56,7 @@ class NodeRuntime(Protocol):
     async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
         """The node runs and listens on its address. A running node is left as it is.
 
-        Raises `NodeNotStarted` with the last lines of the node's own log.
+        Raises `NodeNotStarted` with the last lines of the node's own log, or `AddressTaken`.
         """
 
     async def stop_node(self, node: NodeId) -> None:
@@ -74,6 +74,12 @@ class NodeRuntime(Protocol):
     def exits(self) -> AsyncIterator[NodeId]:
         """Nodes whose process ended without being asked to, as it happens (within 100 ms)."""
 
+    def last_words(self, node: NodeId) -> str:
+        """The end of the node's own log, for people; empty where there is none."""
+
+    def free_port(self, address: str) -> int:
+        """A port of the address that nothing listens on."""
+
     def node_folder(self, node: NodeId) -> Path:
         """Where the node's files, data and log are."""
 
@@ -87,3 +93,7 @@ class NodeNotStarted(Exception):
     def __init__(self, node: NodeId, reason: str) -> None:
         super().__init__(f"node {node} did not start: {reason}")
         self.node, self.reason = node, reason
+
+
+class AddressTaken(NodeNotStarted):
+    """Another process listens where the node would, or the machine has no such address."""

@@ -282,6 +282,81 @@ parameter_templates = Table(
     UniqueConstraint("project_id", "name"),
 )
 
+# --- backups --------------------------------------------------------------------------------------------------
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("project_id", String(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("type", String(8), nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("error", String(16)),
+    Column("reason", Text),
+    Column("period", String(16)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("execution_at", BigInteger),
+    Column("files", JSON, nullable=False, comment="name, shard, slots, size, sha256 and number of keys of each"),
+    Column("mode", String(16), nullable=False),
+    Column("engine_version", String(8), nullable=False),
+    Column("binary", String(64), nullable=False),
+    Column("save_days", Integer),
+    Index("ix_backups_instance", "instance_id", "created_at", "id"),
+)
+
+restores = Table(
+    "restores",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("project_id", String(32), nullable=False),
+    Column("backup_id", ForeignKey("backups.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("error", String(16)),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("backup_name", String(64), nullable=False),
+    Column("backup_remark", Text, nullable=False),
+    Index("ix_restores_instance", "instance_id", "created_at", "id"),
+)
+
+# --- migration ------------------------------------------------------------------------------------------------
+
+migration_tasks = Table(
+    "migration_tasks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text),
+    Column("type", String(32), nullable=False),
+    Column("method", String(32), nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("source", JSON(none_as_null=True), comment="instance id, name, addresses and sealed password"),
+    Column("target", JSON, nullable=False, comment="the same"),
+    Column("backup_id", String(36)),
+    Column("bucket", String(255)),
+    Column("files", JSON, nullable=False, comment="name, size and time of each, as the caller gave them"),
+    Column("progress", Float, nullable=False),
+    Column("source_keys", BigInteger),
+    Column("error", String(16)),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index("ix_migration_tasks_project", "project_id", "created_at", "id"),
+)
+
 # --- monitoring -----------------------------------------------------------------------------------------------
 
 samples = Table(

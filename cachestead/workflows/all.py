@@ -1,5 +1,6 @@
 """Every workflow there is. A workflow that is not listed here does not run."""
 
+from cachestead.workflows.back_up_instance import BACK_UP_INSTANCE
 from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
@@ -8,6 +9,7 @@ from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
 from cachestead.workflows.hang_up_kill_all_clients import HANG_UP_KILL_ALL_CLIENTS
+from cachestead.workflows.import_backup import IMPORT_BACKUP
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.move_address import MOVE_ADDRESS
 from cachestead.workflows.replace_nodes import REPLACE_NODES
@@ -19,6 +21,7 @@ from cachestead.workflows.resize_instance import (
     REMOVE_SHARDS,
 )
 from cachestead.workflows.restart_instance import RENAME_COMMANDS, RESTART_INSTANCE
+from cachestead.workflows.restore_instance import RESTORE_INSTANCE
 from cachestead.workflows.scan_clients import SCAN_CLIENTS
 from cachestead.workflows.set_priority import SET_PRIORITY
 from cachestead.workflows.switch_master import SWITCH_MASTER
@@ -30,6 +33,9 @@ ALL = (
     RESTART_INSTANCE,
     RENAME_COMMANDS,
     FLUSH_INSTANCE,
+    BACK_UP_INSTANCE,
+    RESTORE_INSTANCE,
+    IMPORT_BACKUP,
     CHANGE_PASSWORD,
     CHANGE_PORT,
     CHANGE_PARAMETERS,

@@ -53,6 +53,8 @@ class Machinery:
     vip_folder: Path
     """Where the address-moving script and its files are."""
     vip_script: Path
+    staging_host: str
+    """Where engines listen that only we talk to, each at a port of its own."""
     vault: Vault
     flavors: FlavorCatalogue
     parameters: ParameterCatalogue
@@ -80,8 +82,8 @@ def open_secrets(vault: Vault, instance: Instance) -> InstanceSecrets:
     return InstanceSecrets(password, opened["admin"], opened["replica"], opened["proxy"])
 
 
-def users_of(vault: Vault, instance: Instance) -> NodeUsers:
-    """The users every node of the instance has."""
+def users_of(vault: Vault, instance: Instance, *, closed: bool = False) -> NodeUsers:
+    """The users every node of the instance has; those of tenants are of no use where it is closed."""
     secrets = open_secrets(vault, instance)
     return NodeUsers(
         version=instance.engine_version,
@@ -91,6 +93,7 @@ def users_of(vault: Vault, instance: Instance) -> NodeUsers:
         tenant_password=secrets.password,
         read_only=instance.parameters.get(READ_ONLY) == "yes",
         proxy_secret=secrets.proxy,
+        closed=closed,
     )
 
 
@@ -254,14 +257,14 @@ def _write_endpoint(machinery: Machinery, instance: Instance, login: Login) -> N
     write_endpoint(machinery.vip_folder, endpoint)
 
 
-def spec_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
-    """The node as it should run, in the role it has on record."""
+def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: bool = False) -> NodeSpec:
+    """The node as it should run, in the role it has on record; `closed` lets no tenant in."""
     engine, flavor = engine_of(machinery, instance), flavor_of(machinery, instance)
     conf = RedisConf(
         engine=engine,
         address=node.address,
         port=node.port,
-        users=users_of(machinery.vault, instance),
+        users=users_of(machinery.vault, instance, closed=closed),
         maxmemory=flavor.node_memory,
         databases=flavor.db_number,
         maxclients=node_clients(flavor),

@@ -8,20 +8,17 @@ nodes up.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 
 from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
-from cachestead.domain.shards import masters_of, replicas_of
 from cachestead.store import instances as store
-from cachestead.workflows import proxies
-from cachestead.workflows.machinery import address_of
 from cachestead.workflows.steps import (
     await_replication,
     open_endpoint,
     start_nodes,
+    stop_all,
     unwatch_instance,
     verify,
     watch_instance,
@@ -30,17 +27,8 @@ from cachestead.workflows.workflow import Step, StepContext, Workflow
 
 
 async def stop_nodes(ctx: StepContext) -> None:
-    """Nothing runs: proxies first, for clients are better told nothing than of nodes that are gone.
-
-    Replicas end before their master, which would have nobody to send the last writes to.
-    """
-    runtime, instance = ctx.machinery.runtime, ctx.instance
-    stop = runtime.stop_node if ctx.job.params.get("graceful") else runtime.kill_node
-    nodes = (replicas_of(instance), masters_of(instance))
-    for ids in ([one.id for one in some] for some in (instance.proxies, *nodes)):
-        await asyncio.gather(*map(stop, ids))
-    for address in (*map(proxies.address_of, instance.proxies), *map(address_of, instance.nodes)):
-        await ctx.machinery.connections.forget(address)
+    """Nothing runs."""
+    await stop_all(ctx, graceful=bool(ctx.job.params.get("graceful")))
 
 
 async def save_new_names(ctx: StepContext) -> None:

@@ -244,6 +244,8 @@ class Runner:
             ended = replace(job, progress=100, step=None, step_detail=None, updated_at=now, ended_at=now)
             done = replace(ended, status=JobStatus.SUCCESS)
             await job_store.save_job(tx, done)
+            if workflow.settle is not None:
+                await workflow.settle(tx, done, now)
         log.info("job done", job=job_id, kind=job.kind, instance=instance.id)
 
     async def _fail(self, job_id: str, reason: str) -> None:
@@ -257,6 +259,8 @@ class Runner:
                 after = replace(workflow.fail(instance, failed, now), task=None, updated_at=now)
                 await self._save_end(tx, instance, after)
             await job_store.save_job(tx, failed)
+            if workflow.settle is not None:
+                await workflow.settle(tx, failed, now)
         log.warning("job failed", job=job_id, kind=job.kind, instance=instance.id, reason=reason)
 
     async def _save_end(self, tx: Tx, before: Instance, after: Instance) -> None:

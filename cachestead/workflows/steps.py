@@ -50,10 +50,24 @@ async def start_nodes(ctx: StepContext) -> None:
         await start_each(ctx, nodes)
 
 
-async def start_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
-    """These nodes run."""
-    specs = [spec_of(ctx.machinery, ctx.instance, node) for node in nodes]
+async def start_each(ctx: StepContext, nodes: Sequence[Node], *, closed: bool = False) -> None:
+    """These nodes run; those that are started let no tenant in where they are `closed`."""
+    specs = [spec_of(ctx.machinery, ctx.instance, node, closed=closed) for node in nodes]
     await asyncio.gather(*(ctx.machinery.runtime.ensure_node(spec) for spec in specs))
+
+
+async def stop_all(ctx: StepContext, *, graceful: bool) -> None:
+    """Nothing runs: proxies first, for clients are better told nothing than of nodes that are gone.
+
+    Replicas end before their master, which would have nobody to send the last writes to.
+    """
+    runtime, instance = ctx.machinery.runtime, ctx.instance
+    stop = runtime.stop_node if graceful else runtime.kill_node
+    nodes = (replicas_of(instance), masters_of(instance))
+    for ids in ([one.id for one in some] for some in (instance.proxies, *nodes)):
+        await asyncio.gather(*map(stop, ids))
+    for address in (*map(proxies.address_of, instance.proxies), *map(address_of, instance.nodes)):
+        await ctx.machinery.connections.forget(address)
 
 
 async def remove_nodes(ctx: StepContext) -> None:

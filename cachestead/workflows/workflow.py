@@ -1,7 +1,7 @@
 """What a workflow is: steps in order, each with its undo, on one instance.
 
-A step may run twice, so it looks first and does what is missing. What its end means for the record is a pure
-function (`succeed`, `fail`), saved together with the job by the runner.
+A step may run twice, so it looks first and does what is missing. What the end means for the instance is a pure
+function (`succeed`, `fail`), saved together with the job by the runner, and with what it means for other records.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 
 from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
+from cachestead.store.database import Tx
 from cachestead.workflows.machinery import Machinery
 
 Report = Callable[[int, str], Awaitable[None]]
@@ -56,6 +57,8 @@ class Workflow:
     """The instance after all steps; None where the record stays as others have it."""
     fail: Callable[[Instance, Job, datetime], Instance] | None = None
     """The instance after a failure, its steps undone; the job says why. None is the same."""
+    settle: Callable[[Tx, Job, datetime], Awaitable[None]] | None = None
+    """What the job's end, which it has come to, means for other records than the instance's."""
     task: str | None = None
     """Its name in the background task list; None is not listed."""
     lock: str | None = None
@@ -65,6 +68,11 @@ class Workflow:
     def changes_instance(self) -> bool:
         """Whether it is a change of the instance; others may be under way beside what is none."""
         return self.succeed is not None
+
+
+def stays(instance: Instance, _job: Job, _at: datetime) -> Instance:
+    """The instance as it is, whatever became of it meanwhile: the work was not about it."""
+    return instance
 
 
 def change_done(instance: Instance, _job: Job, at: datetime) -> Instance:

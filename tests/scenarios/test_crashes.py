@@ -7,6 +7,7 @@ instance notices nothing at all.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import socket
 import time
@@ -25,6 +26,12 @@ from cachestead.engine.catalogue import find_engines
 from cachestead.settings import EngineSettings
 
 OTHER_PASSWORD = "An0ther-word"
+_numbers = itertools.count(1)
+
+
+def fresh(name: str) -> str:
+    """A name that no earlier attempt at the same test has left behind."""
+    return f"{name}-{next(_numbers):03}"
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +108,11 @@ def remove_all(installation: Installation, found: list[dict[str, Any]]) -> None:
 def test_an_instance_is_made_although_the_service_is_killed(
     installation: Installation, crash: Crash, flavor: str, moment: str
 ):
-    order = installation.order("created", flavor)
+    name = fresh("created")
+    order = installation.order(name, flavor)
     crash.during(lambda api: api.post("/instances", json=order), moment)
 
-    found = [settled(installation, one["instance_id"]) for one in list_created(installation, "created")]
+    found = [settled(installation, one["instance_id"]) for one in list_created(installation, name)]
     assert len(found) == 1
     assert_serves(found[0])
     assert_nothing_is_left_over(installation)
@@ -115,10 +123,11 @@ def test_an_instance_is_made_although_the_service_is_killed(
 def test_a_batch_of_twenty_is_made_although_the_service_is_killed(
     installation: Installation, crash: Crash, moment: str
 ):
-    order = installation.order("batch", instance_num=20)
+    name = fresh("batch")
+    order = installation.order(name, instance_num=20)
     answer = crash.during(lambda api: api.post("/instances", json=order), moment)
 
-    listed = list_created(installation, "batch")
+    listed = list_created(installation, name)
     assert len(listed) == 20, "all or none were promised, and the steps show that they were"
     if answer is not None:
         assert {one["instance_id"] for one in answer.json()["instances"]} == {one["instance_id"] for one in listed}
@@ -261,13 +270,14 @@ def test_work_under_way_at_a_stop_goes_on_at_the_next_start(installation: Instal
     installation.settings["SERVER__STOP_GRACE_SECONDS"] = "0"
     installation.stop()
     installation.start()
+    name = fresh("stopped")
     with installation.http() as api:
-        api.post("/instances", json=installation.order("stopped", instance_num=20)).raise_for_status()
+        api.post("/instances", json=installation.order(name, instance_num=20)).raise_for_status()
     installation.stop()
     del installation.settings["SERVER__STOP_GRACE_SECONDS"]
     installation.start()
 
-    found = list_created(installation, "stopped")
+    found = list_created(installation, name)
     assert len(found) == 20
     for one in found:
         assert_serves(settled(installation, one["instance_id"]))

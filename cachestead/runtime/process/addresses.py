@@ -1,4 +1,4 @@
-"""Whether an address and port of this machine can be listened on."""
+"""Which addresses and ports of this machine can be listened on."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def is_free(address: str, port: int) -> bool:
                 return False
             raise
     return True
+
+
+def free_port(address: str) -> int:
+    """A port of the address that nothing listens on, chosen by the system."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

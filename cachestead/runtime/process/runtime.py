@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from cachestead.runtime.interface import NodeId, NodeNotStarted, NodeSighting, NodeSpec
-from cachestead.runtime.process.addresses import is_free
+from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
+from cachestead.runtime.process.addresses import free_port, is_free
 from cachestead.runtime.process.folder import NodeFolder, NodeRecord
 from cachestead.runtime.process.processes import (
     Launch,
@@ -102,6 +102,14 @@ class ProcessRuntime:
         """Nodes whose process ended unasked. Ends when the runtime is closed."""
         while (node := await self._exits.get()) is not None:
             yield node
+
+    def last_words(self, node: NodeId) -> str:
+        """The last lines of the node's log."""
+        return self._folder(node).last_lines()
+
+    def free_port(self, address: str) -> int:
+        """A port of the address that nothing listens on."""
+        return free_port(address)
 
     def node_folder(self, node: NodeId) -> Path:
         """The folder of a node, there or not."""
@@ -213,7 +221,7 @@ async def _wait_free(spec: NodeSpec) -> None:
     deadline = asyncio.get_running_loop().time() + FREE_SECONDS
     while not is_free(spec.address, spec.port):
         if asyncio.get_running_loop().time() > deadline:
-            raise NodeNotStarted(spec.id, f"{spec.address}:{spec.port}: address already in use, or not ours")
+            raise AddressTaken(spec.id, f"{spec.address}:{spec.port}: address already in use, or not ours")
         await asyncio.sleep(POLL_SECONDS)
 
 

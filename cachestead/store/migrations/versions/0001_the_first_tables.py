@@ -301,11 +301,117 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_parameter_templates")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_parameter_templates_project_id_name")),
     )
+
+    # --- backups ---
+    op.create_table(
+        "backups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=8), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("remark", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Float(), nullable=False),
+        sa.Column("error", sa.String(length=16), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("period", sa.String(length=16), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("execution_at", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "files",
+            sa.JSON(),
+            nullable=False,
+            comment="name, shard, slots, size, sha256 and number of keys of each",
+        ),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("engine_version", sa.String(length=8), nullable=False),
+        sa.Column("binary", sa.String(length=64), nullable=False),
+        sa.Column("save_days", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["instance_id"], ["instances.id"], name=op.f("fk_backups_instance_id_instances")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
+    )
+    with op.batch_alter_table("backups", schema=None) as batch_op:
+        batch_op.create_index("ix_backups_instance", ["instance_id", "created_at", "id"], unique=False)
+
+    op.create_table(
+        "restores",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=32), nullable=False),
+        sa.Column("backup_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("remark", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Float(), nullable=False),
+        sa.Column("error", sa.String(length=16), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("backup_name", sa.String(length=64), nullable=False),
+        sa.Column("backup_remark", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["backup_id"], ["backups.id"], name=op.f("fk_restores_backup_id_backups")),
+        sa.ForeignKeyConstraint(["instance_id"], ["instances.id"], name=op.f("fk_restores_instance_id_instances")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_restores")),
+    )
+    with op.batch_alter_table("restores", schema=None) as batch_op:
+        batch_op.create_index("ix_restores_instance", ["instance_id", "created_at", "id"], unique=False)
+
+    # --- migration ---
+    op.create_table(
+        "migration_tasks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("method", sa.String(length=32), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column(
+            "source",
+            sa.JSON(none_as_null=True),
+            nullable=True,
+            comment="instance id, name, addresses and sealed password",
+        ),
+        sa.Column("target", sa.JSON(), nullable=False, comment="the same"),
+        sa.Column("backup_id", sa.String(length=36), nullable=True),
+        sa.Column("bucket", sa.String(length=255), nullable=True),
+        sa.Column(
+            "files",
+            sa.JSON(),
+            nullable=False,
+            comment="name, size and time of each, as the caller gave them",
+        ),
+        sa.Column("progress", sa.Float(), nullable=False),
+        sa.Column("source_keys", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.String(length=16), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_migration_tasks")),
+    )
+    with op.batch_alter_table("migration_tasks", schema=None) as batch_op:
+        batch_op.create_index("ix_migration_tasks_project", ["project_id", "created_at", "id"], unique=False)
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table("migration_tasks", schema=None) as batch_op:
+        batch_op.drop_index("ix_migration_tasks_project")
+
+    op.drop_table("migration_tasks")
+    with op.batch_alter_table("restores", schema=None) as batch_op:
+        batch_op.drop_index("ix_restores_instance")
+
+    op.drop_table("restores")
+    with op.batch_alter_table("backups", schema=None) as batch_op:
+        batch_op.drop_index("ix_backups_instance")
+
+    op.drop_table("backups")
     op.drop_table("parameter_templates")
     with op.batch_alter_table("parameter_changes", schema=None) as batch_op:
         batch_op.drop_index("ix_parameter_changes_instance")
