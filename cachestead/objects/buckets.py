@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from cachestead.objects.chunks import peek, within
-from cachestead.objects.errors import ObjectMissing, ObjectsUnavailable
+from cachestead.objects.errors import ObjectMissing, ObjectsError, ObjectsUnavailable
 from cachestead.settings import ObjectSettings
 
 if TYPE_CHECKING:  # the library has these for type checkers only
@@ -71,12 +71,12 @@ class Bucket:
                     max_concurrency=_PARTS_AT_ONCE,
                 )
                 if self._root:
-                    await asyncio.to_thread(_settle, self._root / key)
-        except ObjectMissing as exc:
-            raise ObjectsUnavailable(f"there is no bucket {self.name}") from exc
-        except ObjectsUnavailable:
+                    await asyncio.to_thread(_settle, self._root, key)
+        except ObjectsError as exc:
             if source.failure is not None:
                 raise source.failure from None
+            if isinstance(exc, ObjectMissing):
+                raise ObjectsUnavailable(f"there is no bucket {self.name}") from exc
             raise
         finally:
             await source.stop()
@@ -256,19 +256,19 @@ def _is_key(key: str) -> bool:
     )
 
 
-def _settle(path: Path) -> None:
+def _settle(root: Path, key: str) -> None:
     """A file that is whole stays so when the machine loses power, and is its owner's alone."""
+    path = root / key
     try:
-        with path.open("rb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        path.chmod(0o600)
+        for place in (path, *(folder for folder in path.parents if folder.is_relative_to(root))):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except FileNotFoundError:
-        return  # removed, or replaced, meanwhile
+        return  # removed meanwhile
     except OSError:
         path.unlink(missing_ok=True)
         raise
