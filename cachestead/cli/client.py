@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -224,6 +225,27 @@ class Client:
         """Delete one of the project's own templates."""
         self._project("DELETE", f"/config-templates/{template}")
 
+    def show_buckets(self) -> Json:
+        """The bucket for uploads, and others that may be imported from."""
+        return self._call("GET", f"{self.connection.endpoint}/objects")
+
+    def list_uploads(self, bucket: str, prefix: str) -> list[Json]:
+        """The project's uploaded files whose names begin so."""
+        url = f"{self.connection.endpoint}/objects/{bucket}"
+        return list(self._call("GET", url, query={"prefix": prefix})["files"])
+
+    def upload_file(self, bucket: str, name: str, content: Iterator[bytes], size: int) -> Json:
+        """Keep a file of so many bytes under a name, to be imported."""
+        headers = {"X-Auth-Token": self._signed_in(), "Content-Length": str(size)}
+        return dict(self._send("PUT", self._upload(bucket, name), None, None, headers, content).json())
+
+    def delete_file(self, bucket: str, name: str) -> None:
+        """Remove an uploaded file."""
+        self._call("DELETE", self._upload(bucket, name))
+
+    def _upload(self, bucket: str, name: str) -> str:
+        return f"{self.connection.endpoint}/objects/{bucket}/{self.connection.project_id}/imports/{quote(name)}"
+
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""
         return list(self._project("GET", "/flavors", query=filters)["flavors"])
@@ -266,10 +288,13 @@ class Client:
         return self._call(method, base + path, body, query)
 
     def _call(self, method: str, url: str, body: Json | None = None, query: Json | None = None) -> Json:
+        answer = self._send(method, url, body, query, {"X-Auth-Token": self._signed_in()})
+        return dict(answer.json()) if answer.content else {}
+
+    def _signed_in(self) -> str:
         if self._token is None:
             self._token = self._log_in()
-        answer = self._send(method, url, body, query, {"X-Auth-Token": self._token})
-        return dict(answer.json()) if answer.content else {}
+        return self._token
 
     def _log_in(self) -> str:
         here = self.connection
@@ -279,10 +304,16 @@ class Client:
         return self._send("POST", f"{here.iam_endpoint}/v3/auth/tokens", body).headers["X-Subject-Token"]
 
     def _send(
-        self, method: str, url: str, body: Json | None, query: Json | None = None, headers: Json | None = None
+        self,
+        method: str,
+        url: str,
+        body: Json | None,
+        query: Json | None = None,
+        headers: Json | None = None,
+        content: Iterator[bytes] | None = None,
     ) -> httpx.Response:
         try:
-            answer = self._http.request(method, url, json=body, params=query, headers=headers)
+            answer = self._http.request(method, url, json=body, params=query, headers=headers, content=content)
         except httpx.ConnectError as exc:
             raise CommandFailed(
                 f"No service answers at {self.connection.endpoint}.",
