@@ -8,9 +8,11 @@ import fcntl
 import gc
 import logging
 import os
+import secrets
 import signal
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import structlog
@@ -24,6 +26,8 @@ from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
 from cachestead.identity.secrets import Vault
 from cachestead.names.responder import Responder
+from cachestead.objects.errors import ObjectsError
+from cachestead.objects.keys import ObjectKeys
 from cachestead.reconcilers.loop import Loop, LoopFigures
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.settings import LogSettings, NamesSettings, Settings
@@ -33,6 +37,7 @@ log = structlog.get_logger()
 
 _LEFTOVERS_SECONDS = 60.0
 _SCRIPTS_SECONDS = 1.0
+_HASTY_SECONDS = 2.0
 
 
 class AlreadyRunning(Exception):
@@ -231,6 +236,42 @@ def scrape_token(settings: Settings) -> str:
     if not (settings.data_dir / "keys").is_dir() or (token := asyncio.run(read())) is None:
         raise NotInitialised(str(settings.data_dir))
     return token
+
+
+def object_identity(settings: Settings) -> str:
+    """What decrypts objects with the `age` program. Raises `NotInitialised` before the first start."""
+
+    async def read() -> ObjectKeys | None:
+        database = bootstrap.open_database(settings)
+        try:
+            return await bootstrap.find_object_keys(database, Vault.at(settings.data_dir))
+        finally:
+            await database.close()
+
+    if not (settings.data_dir / "keys").is_dir() or (keys := asyncio.run(read())) is None:
+        raise NotInitialised(str(settings.data_dir))
+    return keys.identity
+
+
+def check_objects(settings: Settings) -> str | None:
+    """Why objects cannot be kept; None if a small one was just put, read and removed."""
+    hasty = settings.objects.model_copy(update={"retry_seconds": _HASTY_SECONDS})
+    objects = bootstrap.open_objects(settings.model_copy(update={"objects": hasty}), ObjectKeys.made_up())
+    key, content = f"doctor/{uuid.uuid4()}", secrets.token_bytes(64)
+
+    async def content_once() -> AsyncIterator[bytes]:
+        yield content
+
+    async def look() -> str | None:
+        try:
+            await objects.put(key, content_once())
+            found = b"".join([piece async for piece in objects.read(key)])
+            await objects.remove([key])
+        except ObjectsError as error:
+            return str(error)
+        return None if found == content else "what was read is not what was put"
+
+    return asyncio.run(look())
 
 
 def _names_environment(names: NamesSettings) -> dict[str, str]:

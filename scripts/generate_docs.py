@@ -80,6 +80,7 @@ COMMON = (
     "capacity.overcommit",
     "quotas.instances",
     "failover.down_after_ms",
+    "objects.endpoint",
     "log.level",
 )
 """Settings that the README shows; the rest is in the page it points to."""

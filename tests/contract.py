@@ -29,6 +29,16 @@ NULLS: dict[str, set[str]] = {
     "ShowBackgroundTaskProgressResponse": {"remain_time"},
     "ShowInstanceVersionResponse": {"proxy_minor_version", "latest_proxy_minor_version"},  # it has no proxy
     "StepDetail": {"end_time"},
+    "BackupFilesBody": {"bucket_name", "backup_id"},  # one of them says what is imported
+    "Files": {"size", "update_at"},  # as the caller gave them
+    "SourceInstanceBody": {"password"},  # nobody is told one
+    "TargetInstanceBody": {"password"},
+    "MigrationTaskList": {"ecs_tenant_private_ip", "released_at", "version", "resume_mode"},  # of online migration
+    "ShowMigrationTaskResponse": {
+        "ecs_tenant_private_ip", "network_type", "source_instance", "released_at", "version", "resume_mode",
+        "bandwidth_limit_mb", "tenant_vpc_id", "tenant_subnet_id", "tenant_security_group_id",
+    },
+    "ShowMigrationTaskStatsResponse": {"source_dbsize", "target_dbsize", "target_input_kbps", "target_ops"},
 }  # fmt: skip
 """Fields that may be null although the contract shows no sign of it, by schema."""
 
@@ -38,6 +48,7 @@ ADDITIONS: dict[str, set[str]] = {
     "QueryRedisConfig": {"need_restart"},  # what Terraform reads
     "ShowConfigTemplateResponse": {"params"},  # the same
     "DeleteIpFromDomainNameResponse": {"jobId"},  # what Terraform reads
+    "ShowMigrationTaskResponse": {"error_message"},  # its list has it
     "ErrorResponse": {"request_id"},  # of 401, as the public gateway answers
 }
 """Fields that the contract does not have."""

@@ -56,6 +56,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def claim_subnet() -> tuple[str, socket.socket]:
+    """Addresses that no other installation on this machine has, while the socket is open."""
+    while True:
+        first, second = random.randint(65, 99), random.randint(0, 15) * 16
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind((f"127.{first}.{second + 15}.254", 50999))
+        except OSError:
+            claim.close()
+        else:
+            return f"127.{first}.{second}.0/20", claim
+
+
 @dataclass
 class Installation:
     """A data directory, and the service over it when it is started."""
@@ -66,8 +79,10 @@ class Installation:
     """More settings, as environment variables without the prefix."""
     port: int = field(default_factory=free_port)
     names_port: int = field(default_factory=free_port)
-    subnet: str = field(default_factory=lambda: f"127.{random.randint(65, 99)}.{random.randint(0, 15) * 16}.0/20")
     process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.subnet, self._claim = claim_subnet()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -128,6 +143,7 @@ class Installation:
         for process in self.node_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        self._claim.close()
 
     def node_processes(self) -> list[psutil.Process]:
         """Every living process that works in one of the installation's node folders, known to it or not."""

@@ -133,7 +133,7 @@ def _answer(service: Service, request: Request, bucket: str, key: str, size: int
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(stop - start),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(key.rpartition('/')[2], safe='')}",
+        "Content-Disposition": _disposition(key.rpartition("/")[2]),
         "Content-Type": "application/octet-stream",
         "X-Content-Type-Options": "nosniff",
     }
@@ -144,6 +144,12 @@ def _answer(service: Service, request: Request, bucket: str, key: str, size: int
         return Response(status_code=status, headers=headers)
     pieces = service.objects.read(key, bucket, start=start, stop=stop if span else None)
     return StreamingResponse(pieces, status, headers)
+
+
+def _disposition(name: str) -> str:
+    """The name to save it under, for clients that know RFC 6266 and for those that do not."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def find_range(header: str, size: int) -> tuple[int, int] | None:

@@ -105,6 +105,7 @@ def examine(settings: Settings) -> Report:
             _files_finding(),
             _loopback_finding(settings),
             _folder_finding(settings.data_dir),
+            _objects_finding(settings),
             _service_finding(settings),
         ),
     )
@@ -216,6 +217,21 @@ def _folder_finding(folder: Path) -> Finding:
     text = f"{folder}, {free / (1 << 30):.1f} GiB free"
     advice = "" if free >= _LITTLE_SPACE else "Instances write their data here: make room."
     return Finding("data folder", Grade.REMARK if advice else Grade.OK, text, advice)
+
+
+def _objects_finding(settings: Settings) -> Finding:
+    from cachestead.main import check_objects  # noqa: PLC0415 - brings the whole service with it
+
+    objects = settings.objects
+    folder = settings.data_dir / "objects" / objects.bucket
+    place = f"bucket {objects.bucket} at {objects.endpoint}" if objects.endpoint else str(folder)
+    if objects.endpoint is None and not folder.is_dir():
+        return Finding("objects", Grade.OK, f"{place}, which the first start makes")
+    problem = check_objects(settings)
+    if problem is None:
+        return Finding("objects", Grade.OK, f"{place} takes and gives")
+    advice = "Backups and uploads fail meanwhile. Look at objects.* in the settings, and for room."
+    return Finding("objects", Grade.REMARK, f"{place}: {problem}", advice)
 
 
 def _service_finding(settings: Settings) -> Finding:

@@ -45,6 +45,7 @@ class Format(StrEnum):
     JSON = "json"
     TERRAFORM = "terraform"
     PROMETHEUS = "prometheus"
+    AGE = "age"
 
 
 def env(
@@ -56,12 +57,15 @@ def env(
 
     The shell form exports the variables that the official SDK, Terraform's provider and OpenStack clients read by
     themselves; the terraform form is a provider block, because the provider takes addresses only from there. The
-    prometheus form is for whoever runs the service: a job that collects the figures of all tenants.
+    prometheus form is for whoever runs the service: a job that collects the figures of all tenants. So is the age
+    form: the identity with which the `age` program decrypts everybody's backups.
     """
     settings = read_settings(data_dir, config)
     environment = read_environment(settings)
     if form is Format.PROMETHEUS:
         typer.echo(scrape_job(environment["endpoint"], read_scrape_token(settings)))
+    elif form is Format.AGE:
+        typer.echo(read_object_identity(settings))
     else:
         typer.echo(render(environment, form))
 
@@ -87,6 +91,16 @@ def read_scrape_token(settings: Settings) -> str:
         return scrape_token(settings)
     except NotInitialised as exc:
         raise CommandFailed("There is no token for /metrics yet.", advice="`cachestead up` makes one.") from exc
+
+
+def read_object_identity(settings: Settings) -> str:
+    """What decrypts objects."""
+    from cachestead.main import NotInitialised, object_identity  # noqa: PLC0415 - brings the service with it
+
+    try:
+        return object_identity(settings)
+    except NotInitialised as exc:
+        raise CommandFailed("There is no key for objects yet.", advice="`cachestead up` makes one.") from exc
 
 
 def scrape_job(endpoint: str, token: str) -> str:

@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cachestead.cli import flavor, instance, metric, parameter, sessions, tag, task, template, zone
+from cachestead.cli import (
+    backup,
+    flavor,
+    instance,
+    metric,
+    migration,
+    objects,
+    parameter,
+    sessions,
+    tag,
+    task,
+    template,
+    zone,
+)
 from cachestead.cli.doctor import doctor
 from cachestead.cli.env import env
 from cachestead.cli.failures import CommandFailed
@@ -58,6 +71,9 @@ app.add_typer(zone.app, name="zone")
 app.command(epilog=examples("cachestead quota"))(quota)
 app.add_typer(task.app, name="task")
 app.add_typer(metric.app, name="metric")
+app.add_typer(backup.app, name="backup")
+app.add_typer(migration.app, name="migration")
+app.add_typer(objects.app, name="object")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - the shape Typer calls

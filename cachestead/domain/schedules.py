@@ -1,8 +1,8 @@
 """When an instance is to be backed up by its plan.
 
-A plan opens at a whole hour (UTC) of some weekdays. What an opening asks for is done once; if the service was away,
-once after the last opening that was missed. A run that failed is tried again in the next hour, three times a day at
-most, as the public service does it. Reference: section 4.1.6 and `service-limits` 8.
+A plan opens at a whole hour (UTC) of some weekdays. What an opening asks for is done once; if the service was
+away, once after the last opening that was missed. A run that failed is tried again in the next hour, three times a
+day at most, as the public service does it. Reference: section 4.1.6 and `service-limits` 8.
 """
 
 from __future__ import annotations

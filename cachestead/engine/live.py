@@ -44,6 +44,8 @@ class Limits:
     maxclients: int
     persistent: bool
     """Whether there is an append-only file."""
+    stale_reads: bool = True
+    """Whether a replica that lost its master goes on answering."""
 
 
 async def set_limits(client: Client, limits: Limits, parameters: Mapping[str, str], engine: Engine) -> None:
@@ -51,7 +53,8 @@ async def set_limits(client: Client, limits: Limits, parameters: Mapping[str, st
     directives = {
         "maxmemory": str(limits.maxmemory),
         "maxclients": str(limits.maxclients),
-        "appendonly": "yes" if limits.persistent else "no",
+        "appendonly": _yes_no(limits.persistent),
+        **({"replica-serve-stale-data": _yes_no(limits.stale_reads)} if engine.version >= (5, 0, 0) else {}),
         **directives_of(parameters, engine, limits.maxmemory),
     }
     clients = {"maxclients": directives.pop("maxclients")}
@@ -59,6 +62,10 @@ async def set_limits(client: Client, limits: Limits, parameters: Mapping[str, st
     # A machine that cannot have as many open files says no; the configuration file would get fewer, too.
     with contextlib.suppress(EngineRefused):
         await set_directives(client, clients)
+
+
+def _yes_no(wanted: bool) -> str:  # noqa: FBT001
+    return "yes" if wanted else "no"
 
 
 async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:

@@ -37,7 +37,7 @@ async def list_due(service: Service) -> list[str]:
 
 
 async def back_up_by_plan(service: Service, instance_id: str) -> Backup | None:
-    """The backup that is due, on its way; or failed, because the instance is busy. None if none is due any more."""
+    """The backup that is due, on its way; failed, where the instance is busy; None, where none is due any more."""
     async with service.database.writing() as tx:
         instance = await instance_store.lock_any_instance(tx, instance_id)
         plan = _plan(instance)
@@ -87,9 +87,9 @@ async def _expire(service: Service, instance_id: str) -> None:
 
 
 async def list_leaving(service: Service) -> list[Backup]:
-    """Backups whose removal has begun and has not come to its end."""
+    """Backups whose removal has begun and has not come to its end; not those that somebody still reads."""
     async with service.database.reading() as tx:
-        return await store.list_any_leaving(tx)
+        return [one for one in await store.list_any_leaving(tx) if await use_of(tx, one) is None]
 
 
 async def list_old(service: Service, keep: timedelta) -> Sequence[Backup]:

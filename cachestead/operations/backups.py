@@ -96,8 +96,8 @@ async def begin(tx: Tx, service: Service, caller: Caller, instance: Instance, ba
 async def delete_backup(service: Service, caller: Caller, instance_id: str, backup_id: str) -> None:
     """The backup's files are gone, and its record says so.
 
-    Raises `BackupGone`, the code of what uses it, or `BackupNotDeleted` where the object store does not answer: the
-    removal has begun then, and is finished later.
+    Raises `BackupGone`, the code of what uses it, or `BackupNotDeleted` where the object store does not answer:
+    the removal has begun then, and is finished later.
     """
     async with service.database.writing() as tx:
         backup = await _lock_backup(tx, caller, instance_id, backup_id)
@@ -163,8 +163,8 @@ def check_usable(backup: Backup | None, backup_id: str) -> Backup:
 async def restore(service: Service, caller: Caller, instance_id: str, backup_id: str, remark: str) -> Restore:
     """The instance is on its way back to what it was when the backup was made.
 
-    Raises `RemarkTooLong`, `BackupNotSupported`, `BackupNotUsable`, `InvalidParameter` for a backup that is not the
-    instance's, or the code of what else is running.
+    Raises `RemarkTooLong`, `BackupNotSupported`, `BackupNotUsable`, `InvalidParameter` for a backup that is not
+    the instance's, or the code of what else is running.
     """
     check_remark(remark)
     async with service.database.writing() as tx:

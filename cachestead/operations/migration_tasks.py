@@ -195,7 +195,7 @@ async def get_progress(service: Service, caller: Caller, task_id: str) -> Progre
 
 
 async def delete_tasks(service: Service, caller: Caller, ids: Sequence[str]) -> list[str]:
-    """These tasks are on record no more: those of the ids that there were. Raises `TaskNotFinished`, and drops none."""
+    """These tasks are on record no more; the ids of those that were. Raises `TaskNotFinished`, and drops none."""
     gone = []
     async with service.database.writing() as tx:
         for task_id in check_task_ids(ids):

@@ -1,8 +1,8 @@
 """Remove an instance.
 
-Before: the record is DELETING. After: no process, folder, address, Sentinel entry or backup is left, and the record
-is DELETED. A failure is tried again by the stuck-work reconciler: there is no way back for a deletion. Only an object
-store that does not answer holds nothing up: the backups are leaving then, and go when it is back.
+Before: the record is DELETING. After: no process, folder, address, Sentinel entry or backup is left, and the
+record is DELETED. A failure is tried again by the stuck-work reconciler: there is no way back for a deletion. Only
+backups that cannot go yet, as the object store is away or somebody imports them, hold nothing up: they go later.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cachestead.domain.instances import Event, Instance, advance
 from cachestead.domain.jobs import Job
 from cachestead.objects.errors import ObjectsError
 from cachestead.store import backups as store
+from cachestead.store.migration_tasks import is_imported
 from cachestead.workflows.leaving_backups import remove_files
 from cachestead.workflows.steps import release_records, remove_nodes, unwatch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow
@@ -30,14 +31,15 @@ async def remove_backups(ctx: StepContext) -> None:
         backups = await store.list_any_backups_of(tx, ctx.instance.id)
         for backup in backups:
             await store.mark_leaving(tx, backup.id, BackupStatus.DELETED)
+        idle = [backup for backup in backups if not await is_imported(tx, backup.id)]
     try:
-        for backup in backups:
+        for backup in idle:
             await remove_files(ctx.machinery, backup)
     except ObjectsError as failure:
         log.warning("backups stay for a while", instance=ctx.instance.id, reason=str(failure))
         return
     async with ctx.machinery.database.writing() as tx:
-        await store.remove_backups(tx, [backup.id for backup in backups])
+        await store.remove_backups(tx, [backup.id for backup in idle])
 
 
 def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cachestead.domain.flavors import Flavor, FlavorCatalogue
-from cachestead.domain.instances import Instance, Node, State
+from cachestead.domain.instances import Instance, Mode, Node, State
 from cachestead.domain.parameters import ParameterCatalogue, Values
 from cachestead.domain.shards import master_of, masters_of, shards_of
 from cachestead.engine import cluster
@@ -125,7 +125,12 @@ def node_clients(flavor: Flavor) -> int:
 
 def limits_of(flavor: Flavor) -> Limits:
     """What the flavor decides for a node."""
-    return Limits(flavor.node_memory, node_clients(flavor), persistent=flavor.replica_count > 1)
+    return Limits(
+        flavor.node_memory,
+        node_clients(flavor),
+        persistent=flavor.replica_count > 1,
+        stale_reads=flavor.mode is not Mode.HA_RW_SPLIT,
+    )
 
 
 def node_values(machinery: Machinery, instance: Instance, flavor: Flavor) -> Values:

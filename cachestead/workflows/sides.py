@@ -117,10 +117,13 @@ async def prepare(ctx: StepContext, side: Instance) -> Instance:
 
 
 async def _replicate(ctx: StepContext, side: Instance) -> None:
-    master, replicas = address_of(master_of(side)), _clients(ctx, side, replicas_of(side))
+    """Replicas copy the master, and have all that it had when they began to."""
+    [master], replicas = _clients(ctx, side, masters_of(side)), _clients(ctx, side, replicas_of(side))
     for replica in replicas:
-        await replication.ensure_replica_of(replica, master)
-    await replication.wait_in_sync(replicas, master, SYNC_SECONDS)
+        await replication.ensure_replica_of(replica, address_of(master_of(side)))
+    await replication.wait_in_sync(replicas, address_of(master_of(side)), SYNC_SECONDS)
+    for replica in replicas:
+        await replication.wait_caught_up(replica, master, SYNC_SECONDS)
 
 
 async def transfer(ctx: StepContext, source: Instance, target: Instance) -> None:
@@ -241,6 +244,9 @@ async def let_in(ctx: StepContext, side: Instance) -> None:
     await _set_limits(ctx, side)
     if side.mode.has_moving_address:
         await until(lambda: _not_bound(ctx, side), FREE_SECONDS, FailoverFailed)
+    if side.mode.has_proxies and side.mode.is_watched:
+        # Clients read there next, and know what they wrote to the master.
+        await _replicate(ctx, side)
     await ensure_proxies(machinery, side)
     if side.mode.is_watched:
         async with machinery.sentinels.hurried():

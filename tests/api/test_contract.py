@@ -27,12 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [route for chapter in CHAPTERS for route in chapter.router.routes if isinstance(route, APIRoute)]
 ROUTED = {route.name: route for route in ROUTES}
 NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
-DOCUMENTED_ROUTED = 39
+DOCUMENTED_ROUTED = 51
 """Operations of the current reference (English) that are routed; raise it with every new one."""
 
 ALIASES = {
     "list_background_task": {"begin_time"},  # the reference's own example writes it for start_time
     "show_nodes_information": {"status"},  # only its example has it
+    "list_backup_records": {"beginTime"},  # the spelling of its example
+    "list_restore_records": {"begin_Time", "end_Time"},  # the same
 }
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 UNKNOWN_JOB = "0" * 32
@@ -165,6 +167,34 @@ class World:
         """The single-node instance once nothing is being done to it."""
         return str(self.installation.wait(self.single)["instance_id"])
 
+    def backup(self) -> str:
+        """Id of a new backup of the instance with three nodes, which nothing is being done to."""
+        path = f"/instances/{self.settled_three()}/backups"
+        made = str(self.api.post(path, json={"remark": "contract"}).json()["backup_id"])
+        self.settled_three()
+        return made
+
+    def settled_three(self) -> str:
+        """The instance with three nodes once nothing is being done to it."""
+        return str(self.installation.wait(self.three)["instance_id"])
+
+    def new_import(self) -> httpx.Response:
+        """A backup is imported into the instance that it is of."""
+        body = {
+            "task_name": "contract-import",
+            "migration_type": "backupfile_import",
+            "migration_method": "full_amount_migration",
+            "backup_files": {"file_source": "backup_record", "backup_id": self.backup()},
+            "target_instance": {"id": self.three, "password": PASSWORD},
+        }
+        return self.api.post("/migration-task", json=body)
+
+    def finished_import(self) -> str:
+        """Id of a migration task that has ended."""
+        task = str(self.new_import().json()["id"])
+        self.settled_three()
+        return task
+
     @staticmethod
     def timeout(seconds: int) -> dict[str, Any]:
         """A body that changes one parameter."""
@@ -294,6 +324,23 @@ CALLS: dict[str, Call] = {
     "show_job_info": lambda w: w.api.get(f"/jobs/{w.finished_task()}"),
     "delete_background_task": lambda w: w.api.delete(f"/instances/{w.ha}/tasks/{w.finished_task()}"),
     "delete_center_task": lambda w: w.api.delete(f"/tasks/{w.finished_task()}"),
+    "copy_instance": lambda w: w.api.post(
+        f"/instances/{w.settled_three()}/backups", json={"backup_format": "rdb"}
+    ),
+    "list_backup_records": lambda w: w.api.get(f"/instances/{w.three}/backups"),
+    "list_backup_file_links": lambda w: w.api.post(
+        f"/instances/{w.three}/backups/{w.backup()}/links", json={"expiration": 300}
+    ),
+    "restore_instance": lambda w: w.api.post(f"/instances/{w.three}/restores", json={"backup_id": w.backup()}),
+    "list_restore_records": lambda w: w.api.get(f"/instances/{w.three}/restores"),
+    "delete_backup_file": lambda w: w.api.delete(f"/instances/{w.three}/backups/{w.backup()}"),
+    "create_migration_task": lambda w: w.new_import(),
+    "list_migration_task": lambda w: w.api.get("/migration-tasks"),
+    "show_migration_task": lambda w: w.api.get(f"/migration-task/{w.finished_import()}"),
+    "show_migration_task_stats": lambda w: w.api.get(f"/migration-task/{w.finished_import()}/stats"),
+    "delete_migration_task": lambda w: w.api.request(
+        "DELETE", "/migration-tasks/delete", json={"task_id_list": [w.finished_import()]}
+    ),
     "batch_delete_instances": lambda w: w.api.request(
         "DELETE", "/instances", json={"instances": [w.used_up.pop(), UNKNOWN_ID]}
     ),
@@ -367,11 +414,12 @@ def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world:
 
 def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str]) -> httpx.Response:
     ids = dict.fromkeys(("task_id", "job_id", "node_id"), UNKNOWN_JOB)
-    ids |= dict.fromkeys(("instance_id", "group_id", "history_id", "template_id"), UNKNOWN_ID)
+    ids |= dict.fromkeys(("instance_id", "group_id", "history_id", "template_id", "backup_id"), UNKNOWN_ID)
     path = route.path.format(project_id=world.installation.env["project_id"], **ids)
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
+    body |= {"expiration": 300, "backup_id": UNKNOWN_ID}
     [method] = route.methods
     query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})
     return httpx.request(method, world.installation.endpoint + path, params=query, headers=headers, json=body)

@@ -154,6 +154,22 @@ def right_body(operation: str, world: World, instance: str) -> dict[str, Any] | 
         "scan_clients": {"node_id": node_id(instance, 0, 0), "clean_cache": True},
         "hang_up_clients": {"node_id": node_id(instance, 0, 0), "client_addrs": ["127.0.0.1:4000"]},
         "hang_up_kill_all_clients": {"node_id": node_id(instance, 0, 0), "kill_all_nodes": False},
+        "copy_instance": {"remark": "by a property", "backup_format": "rdb"},
+        "list_backup_file_links": {"expiration": 300},
+        "restore_instance": {"backup_id": str(uuid4()), "remark": "by a property"},
+        "create_migration_task": {
+            "task_name": "property-import",
+            "description": "by a property",
+            "migration_type": "backupfile_import",
+            "migration_method": "full_amount_migration",
+            "backup_files": {
+                "file_source": "self_build_obs",
+                "bucket_name": "cachestead",
+                "files": [{"file_name": "imports/a.rdb", "size": "1.5MB"}],
+            },
+            "target_instance": {"id": instance, "name": "property-test"},
+        },
+        "delete_migration_task": {"task_id_list": ["0" * 32]},
         "create_token": {
             "auth": {
                 "identity": {"methods": ["password"], "password": {"user": user}},

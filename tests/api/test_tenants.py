@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,18 +18,11 @@ from postgresql import NewDatabase
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from refusals import check_refused, look
+from second_tenant import OTHER, WITH_OTHER, sign_in
 
 from cachestead.domain.orders import Network
 from cachestead.store import networks
 from cachestead.store.database import Database
-
-OTHER = {
-    "domain": "other-company",
-    "user": "boss",
-    "password": "Other-password-1",
-    "access_key": "OTHERACCESSKEY",
-    "secret_key": "other-secret-key-of-some-length",
-}
 
 CONFIG = {"redis_config": [{"param_id": "1", "param_name": "timeout", "param_value": "60"}]}
 
@@ -62,17 +54,6 @@ class Tenant:
         return f"groups/{node['group_id']}/replications/{node['node_id']}"
 
 
-def sign_in(installation: Installation) -> httpx.Client:
-    """The other tenant with a token; paths begin at its project."""
-    user = {"name": OTHER["user"], "password": OTHER["password"], "domain": {"name": OTHER["domain"]}}
-    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
-    answer = httpx.post(f"{installation.endpoint}/v3/auth/tokens", json=body)
-    assert answer.status_code == 201, answer.text
-    project = answer.json()["token"]["project"]["id"]
-    headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
-    return httpx.Client(base_url=f"{installation.endpoint}/v2/{project}", headers=headers, timeout=60)
-
-
 def network_of(api: httpx.Client, installation: Installation) -> dict[str, str]:
     """The tenant's network, which no API of this service tells: out of the records."""
     project = str(api.base_url).rstrip("/").rsplit("/", 1)[-1]
@@ -92,7 +73,7 @@ def network_of(api: httpx.Client, installation: Installation) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[Installation]:
     """A service with two tenants."""
-    made = Installation(tmp_path_factory.mktemp("tenants"), new_database(), {"TENANTS": json.dumps([OTHER])})
+    made = Installation(tmp_path_factory.mktemp("tenants"), new_database(), WITH_OTHER)
     try:
         yield made.start()
     finally:
@@ -154,6 +135,10 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("PUT", f"{one}/async-configs", CONFIG),
         ("GET", f"{one}/config-histories", None),
         ("GET", f"{one}/config-histories/{'0' * 32}", None),
+        ("POST", f"{one}/backups", {}),
+        ("GET", f"{one}/backups", None),
+        ("POST", f"{one}/restores", {"backup_id": "x"}),
+        ("GET", f"{one}/restores", None),
         ("GET", f"{one}/tasks", None),
         ("GET", f"{one}/tags", None),
         (

@@ -201,6 +201,29 @@ def test_a_declared_hash_must_be_the_real_one():
     refused(with_content("x", "x"), request("POST", headers=[("x-sdk-content-sha256", "x")], body=b"body"))
 
 
+def test_of_a_body_that_comes_later_the_declared_hash_counts():
+    declared = hashlib.sha256(b"body").hexdigest()
+    headers = [("x-sdk-content-sha256", declared)]
+
+    check(with_content(declared, declared), request("POST", headers=headers, body=None))
+    refused(with_content(declared, EMPTY), request("POST", headers=headers, body=None))
+    refused(with_content(declared, declared), request("POST", headers=[*headers, *headers], body=None))
+
+
+@pytest.mark.parametrize("word", ["x", "", "E" * 64, "unsigned-payload"])
+def test_of_a_body_that_comes_later_no_nonsense_is_declared(word):
+    headers = [("x-sdk-content-sha256", word)]
+
+    refused(with_content(word, word), request("POST", headers=headers, body=None))
+
+
+def test_of_a_body_that_comes_later_something_must_be_declared():
+    authorization = direct("x-sdk-date", sign(f"POST\n/v2/x/\n\nx-sdk-date:{DATE}\n\nx-sdk-date\n{EMPTY}"))
+
+    refused(authorization, request("POST", body=None))
+    refused(authorization, request("POST", headers=[("x-sdk-content-sha256", EMPTY)], body=None))
+
+
 def test_an_unsigned_waiver_is_ignored():
     signature = sign(f"POST\n/v2/x/\n\nx-sdk-date:{DATE}\n\nx-sdk-date\n{hashlib.sha256(b'body').hexdigest()}")
     waiver = [("x-sdk-content-sha256", "UNSIGNED-PAYLOAD")]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cachestead.runtime.interface import NodeNotStarted
 from cachestead.runtime.process import ProcessRuntime
 from cachestead.runtime.process.addresses import is_free
 from cachestead.runtime.process.folder import LOG_BYTES
+from cachestead.runtime.process.processes import find_process, listens
 
 
 async def next_exit(runtime: ProcessRuntime) -> str:
@@ -185,3 +187,14 @@ async def test_an_address_is_free_until_somebody_listens(machine: Machine):
     await machine.start(11)
     assert not is_free(*node)
     assert not is_free("203.0.113.7", 6379)
+
+
+async def test_who_listens_somewhere_is_told_apart(machine: Machine):
+    await machine.start(11)
+    [sighting] = await machine.runtime.observe_nodes()
+    node, ourselves = find_process(sighting.pid), find_process(os.getpid())
+    with socket.create_server((machine.spec(12).address, 6379)):
+        assert listens(ourselves, machine.spec(12).address, 6379)
+        assert not listens(node, machine.spec(12).address, 6379)
+        assert listens(node, machine.spec(11).address, machine.spec(11).port)
+        assert not listens(ourselves, machine.spec(11).address, machine.spec(11).port)

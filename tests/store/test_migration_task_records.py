@@ -34,7 +34,10 @@ TASK = MigrationTask(
     created_at=NOW,
     updated_at=NOW,
     bucket="cachestead",
-    files=(ImportedFile("imports/a.rdb", f"{PROJECT_ID}/imports/a.rdb", "754.0MB"), ImportedFile("imports/b.rdb")),
+    files=(
+        ImportedFile("imports/a.rdb", "754.0MB", key=f"{PROJECT_ID}/imports/a.rdb"),
+        ImportedFile("imports/b.rdb"),
+    ),
 )
 
 

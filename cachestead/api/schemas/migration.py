@@ -56,7 +56,7 @@ class TargetBody(RequestBody):
 
 
 class CreateMigrationTask(RequestBody):
-    """Body of create_migration_task. `network_type` and `source_instance` are of migrations that it does not make."""
+    """Body of create_migration_task. `network_type` and `source_instance` are of migrations between servers."""
 
     task_name: str
     description: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from pydantic import BaseModel
 
 from cachestead.api.access import May
 from cachestead.api.chapter import Chapter
@@ -57,7 +58,7 @@ async def list_backup_records(
     end_time: str | None = None,
     limit: Limit = 10,
     offset: Offset = 0,
-) -> BackupRecordsOut | Response:
+) -> Response:
     """List an instance's backups, newest first; 204 if there is none.
 
     The reference's example writes `beginTime` for `begin_time`; both are taken.
@@ -66,7 +67,7 @@ async def list_backup_records(
     async with service.database.reading() as tx:
         await instance_store.get_instance(tx, caller.project, instance_id)
         count, found = await store.list_backups(tx, caller.project, instance_id, page)
-    return BackupRecordsOut.of(count, found) if count else Response(status_code=204)
+    return _listed(BackupRecordsOut.of(count, found) if count else None)
 
 
 @chapter.delete(_BACKUPS + "/{backup_id}", status=204)
@@ -115,7 +116,7 @@ async def list_restore_records(
     end_time_too: Annotated[str | None, Query(alias="end_Time")] = None,
     limit: Limit = 10,
     offset: Offset = 0,
-) -> RestoreRecordsOut | Response:
+) -> Response:
     """List an instance's restorations, newest first; 204 if there is none.
 
     The reference's example writes `begin_Time` and `end_Time`; both spellings are taken.
@@ -124,4 +125,10 @@ async def list_restore_records(
     async with service.database.reading() as tx:
         await instance_store.get_instance(tx, caller.project, instance_id)
         count, found = await store.list_restores(tx, caller.project, instance_id, page)
-    return RestoreRecordsOut.of(count, found) if count else Response(status_code=204)
+    return _listed(RestoreRecordsOut.of(count, found) if count else None)
+
+
+def _listed(records: BaseModel | None) -> Response:
+    if records is None:
+        return Response(status_code=204)
+    return Response(records.model_dump_json(), media_type="application/json")

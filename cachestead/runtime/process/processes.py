@@ -60,6 +60,15 @@ def is_frozen(process: ProcessIdentity) -> bool:
     return facts is not None and facts[1] == process.started and facts[0] in "Tt"
 
 
+def listens(process: ProcessIdentity, address: str, port: int) -> bool:
+    """Whether it is this very process that accepts connections there."""
+    try:
+        sockets = psutil.Process(process.pid).net_connections(kind="tcp4")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr == (address, port) for one in sockets)
+
+
 def launch(order: Launch) -> ProcessIdentity:
     """Start it in a session of its own, so that nothing that ends us ends it. Raises `OSError`."""
     with order.log.open("ab") as log:

@@ -26,6 +26,7 @@ from cachestead.runtime.process.processes import (
     is_alive,
     is_frozen,
     launch,
+    listens,
     reap,
     send,
     wait_ended,
@@ -226,17 +227,22 @@ async def _wait_free(spec: NodeSpec) -> None:
 
 
 async def _wait_listening(folder: NodeFolder, spec: NodeSpec, process: ProcessIdentity) -> None:
-    """The node accepts connections. Raises `NodeNotStarted` with the end of its log."""
+    """The node itself accepts connections. Raises `NodeNotStarted` with the end of its log."""
     deadline = asyncio.get_running_loop().time() + READY_SECONDS
-    listens = False
-    while not listens:
-        listens = await _accepts(spec.address, spec.port)
+    listening = False
+    while not listening:
+        # Somebody else may listen there by now, until the node finds out that it cannot.
+        listening = await _accepts(spec.address, spec.port) and await _is_owner(process, spec)
         # A server that fails on its second address listens on the first one for a moment: look after that.
         await asyncio.sleep(POLL_SECONDS)
         if not is_alive(process):
             raise NodeNotStarted(spec.id, folder.last_lines() or "it ended at once and said nothing")
-        if not listens and asyncio.get_running_loop().time() > deadline:
+        if not listening and asyncio.get_running_loop().time() > deadline:
             raise NodeNotStarted(spec.id, f"it did not listen in {READY_SECONDS:g} s; {folder.last_lines()}")
+
+
+async def _is_owner(process: ProcessIdentity, spec: NodeSpec) -> bool:
+    return await asyncio.to_thread(listens, process, spec.address, spec.port)
 
 
 async def _accepts(address: str, port: int) -> bool:
