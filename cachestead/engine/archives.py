@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import lzma
 import struct
 import tarfile
@@ -131,13 +132,15 @@ def _members(file: Path, most_bytes: int, *, is_zip: bool) -> Iterator[Iterator[
             """To the end, where the checksum is."""
 
 
-class _Limited:
+class _Limited(io.RawIOBase):
     """What was packed, taken or not, as far as it may go on."""
 
-    def __init__(self, unzipped: IO[bytes], most_bytes: int) -> None:
+    def __init__(self, unzipped: gzip.GzipFile, most_bytes: int) -> None:
+        super().__init__()
         self._unzipped, self._left = unzipped, most_bytes
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; raises `FileUnreadable` once there are too many."""
         piece = self._unzipped.read(size)
         self._left -= len(piece)
         if self._left < 0:
