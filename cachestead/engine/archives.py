@@ -111,10 +111,10 @@ class _Unpacked:
         parts = {path: file for path, file in self._files.items() if path.parent == parent}
         whole = self._folder / f"parts-{next(iter(parts.values())).name}"
         whole.mkdir(mode=0o700)
+        manifest = next(path for path in parts if path.name.lower().endswith(_MANIFEST))
         for path, file in parts.items():
-            is_manifest = path.name.lower().endswith(_MANIFEST)
-            file.rename(whole / (MANIFEST if is_manifest else path.name))
-        return Loadable(str(parent), BackupFormat.AOF, whole)
+            file.rename(whole / (MANIFEST if path == manifest else path.name))
+        return Loadable(str(manifest), BackupFormat.AOF, whole)
 
 
 @contextmanager

@@ -208,7 +208,10 @@ class _Copy:
                 continue
             library = await call(source, "FUNCTION", "DUMP")
             for target in self.targets:
-                await call(target.client, "FUNCTION", "RESTORE", library, "REPLACE")
+                try:
+                    await call(target.client, "FUNCTION", "RESTORE", library, "REPLACE")
+                except EngineRefused as refusal:
+                    raise CopyFailed(f"functions do not pass: {_meant(refusal)}") from refusal
 
     async def bring(self, source: Client, seen: NodeFacts) -> None:
         """The targets have the source's keys, with their deadlines."""
@@ -311,7 +314,7 @@ class _Copy:
             try:
                 await call(pair.source, *self._migration(pair, at, [key]))
             except EngineRefused as refusal:
-                raise CopyFailed(f"{_named(key)} does not pass: {refusal}") from refusal
+                raise CopyFailed(f"{_named(key)} does not pass: {_meant(refusal)}") from refusal
 
     def _migration(self, pair: _Pair, at: int, keys: Sequence[Key]) -> tuple[Any, ...]:
         how = (int(KEY_SECONDS * 1000), "COPY", "REPLACE", "AUTH2", COPIER, self.secret)
@@ -387,6 +390,11 @@ async def _check_same(sources: Sequence[Client], before: Sequence[NodeFacts]) ->
         now = await observe_node(source)
         if (now.raw["run_id"], now.role) != (seen.raw["run_id"], "master"):
             raise SourceChanged(f"{NodeAddress(*address_of(source))} was restarted or replaced meanwhile")
+
+
+def _meant(refusal: EngineRefused) -> str:
+    """What a target says of what it cannot read, in words that whoever made it understands."""
+    return f"the data is of a newer engine ({refusal})" if "DUMP payload version" in str(refusal) else str(refusal)
 
 
 def _lasting(masters: Sequence[NodeFacts]) -> dict[int, int]:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from archived import back_up, digest, ended, fill, flush, import_ended, import_order, masters_of, restore
+from configured import Configured
 from crashes import ANSWERED, Crash, settled
-from installation import HA_3, SINGLE, Installation, client_of, eventually
+from installation import HA, HA_3, SINGLE, Installation, client_of, eventually
+from object_stores import BUCKET, S3Server, find_rclone
 from postgresql import NewDatabase
 from resizes import resized
 from witnesses import agreed, assert_nothing_is_left_over
@@ -68,7 +70,6 @@ def reshaped(installation: Installation) -> tuple[dict[str, Any], dict[str, Any]
         ("rdb", "take_snapshots", 0),
         ("rdb", "verify_files", 0),
         ("aof", "take_snapshots", 0.1),
-        ("aof", "verify_files", 0.1),
     ],
 )
 def test_a_backup_is_made_although_the_service_is_killed(
@@ -114,29 +115,35 @@ _STEPS = ("fetch_files", "unwatch_instance", "stop_serving", "place_files", "loa
     [
         *(("rdb", moment, 0) for moment in (ANSWERED, *_STEPS, "remove_old")),
         ("rdb", "load_data", 0.3),
-        ("aof", "place_files", 0),
         ("aof", "load_data", 0.1),
     ],
 )
 def test_a_restoration_from_files_ends_although_the_service_is_killed(
     installation: Installation, crash: Crash, kept: dict[str, Any], form: str, moment: str, later: float
 ):
-    backup = back_up(installation, kept, backup_format=form)
-    wanted = digest(installation, kept)
-    with client_of(kept) as client:
+    check_crash_of_restore(installation, crash, kept, form, moment, later)
+
+
+def check_crash_of_restore(
+    installation: Installation, crash: Crash, instance: dict[str, Any], form: str, moment: str, later: float
+) -> None:
+    """Whatever moment it is, the data is the backup's or what it was, and the record says which."""
+    backup = back_up(installation, instance, backup_format=form)
+    wanted = digest(installation, instance)
+    with client_of(instance) as client:
         client.set("since", moment)
         client.delete("key:1", "key:2")
-    before = digest(installation, kept)
+    before = digest(installation, instance)
     assert before != wanted
-    path = f"/instances/{kept['instance_id']}/restores"
+    path = f"/instances/{instance['instance_id']}/restores"
     crash.during(lambda api: api.post(path, json={"backup_id": backup["backup_id"]}), moment, later)
 
-    assert_one_or_the_other(installation, kept, before, wanted)
+    assert_one_or_the_other(installation, instance, before, wanted)
 
 
 @pytest.mark.parametrize(
     ("moment", "later"),
-    [(ANSWERED, 0), ("stop_serving", 0), ("place_files", 0), ("load_data", 0), ("load_data", 1.5), ("verify", 0)],
+    [("place_files", 0), ("load_data", 0.5), ("load_data", 1.5), ("verify", 0)],
 )
 def test_a_restoration_by_keys_ends_although_the_service_is_killed(
     installation: Installation,
@@ -156,6 +163,33 @@ def test_a_restoration_by_keys_ends_although_the_service_is_killed(
     crash.during(lambda api: api.post(path, json={"backup_id": backup["backup_id"]}), moment, later)
 
     assert_one_or_the_other(installation, instance, before, wanted)
+
+
+@pytest.fixture(scope="module")
+def without_files(installation: Installation) -> dict[str, Any]:
+    """A master and its standby whose data is in memory only."""
+    instance = installation.create("without-files", HA)
+    with installation.http() as api:
+        assert Configured(installation, api, instance).set(appendonly="no") == "SUCCESS"
+    fill(installation, instance, KEYS)
+    return instance
+
+
+@pytest.mark.parametrize(
+    ("form", "moment", "later"),
+    [
+        ("rdb", "stop_serving", 0.05),
+        ("rdb", "place_files", 0),
+        ("rdb", "load_data", 0.1),
+        ("rdb", "open_instance", 0.1),
+        ("aof", "load_data", 0.3),
+    ],
+)
+def test_data_that_is_in_memory_only_is_not_lost_either(
+    installation: Installation, crash: Crash, without_files: dict[str, Any], form: str, moment: str, later: float
+):
+    """Such nodes cannot start from a file of commands: then keys come one by one."""
+    check_crash_of_restore(installation, crash, without_files, form, moment, later)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +216,29 @@ def test_an_import_ends_although_the_service_is_killed(
     with installation.http() as api:
         assert api.delete(f"/instances/{target['instance_id']}").status_code == 204
     installation.wait_gone(target["instance_id"])
+
+
+@pytest.mark.skipif(find_rclone() is None, reason="rclone is not installed")
+def test_a_backup_on_a_server_is_made_although_the_service_is_killed(tmp_path: Path, new_database: NewDatabase):
+    server = S3Server(tmp_path / "s3" / "buckets").start()
+    settings = {f"OBJECTS__{name.upper()}": str(value) for name, value in server.settings(bucket=BUCKET).items()}
+    installation = Installation(tmp_path / "data", new_database(), settings)
+    try:
+        instance = installation.start().create("far-away", HA)
+        fill(installation, instance, KEYS)
+        before = digest(installation, instance)
+        path = f"/instances/{instance['instance_id']}/backups"
+        Crash(installation).during(lambda api: api.post(path, json={}), "take_snapshots", 0.05)
+
+        backup = ended(installation, instance, "backups")
+        assert backup["status"] == "succeed", backup
+        [file] = [path for path in (server.folder / BUCKET).rglob("*") if path.is_file()]
+        assert backup["backup_id"] in str(file)
+        settled(installation, instance["instance_id"])
+        flush(installation, instance)
+        assert restore(installation, instance, backup)["status"] == "succeed"
+        assert digest(installation, instance) == before
+        assert_nothing_is_left_over(installation)
+    finally:
+        installation.remove()
+        server.kill()

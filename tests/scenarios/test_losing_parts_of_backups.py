@@ -133,10 +133,11 @@ def test_a_staging_engine_that_is_lost_is_started_again(installation: Installati
     assert backup["status"] == "succeed", backup
 
 
-@pytest.mark.parametrize("role", ["master", "replicas"])
-@pytest.mark.parametrize(("step", "later"), [("load_data", 0.0), ("load_data", 0.2), ("open_instance", 0.0)])
+@pytest.mark.parametrize(
+    ("step", "role"), [("load_data", "master"), ("load_data", "replicas"), ("open_instance", "master")]
+)
 def test_nodes_that_are_lost_while_an_instance_is_restored(
-    installation: Installation, kept: dict[str, Any], role: str, step: str, later: float
+    installation: Installation, kept: dict[str, Any], step: str, role: str
 ):
     backup = back_up(installation, kept)
     wanted = digest(installation, kept)
@@ -147,7 +148,6 @@ def test_nodes_that_are_lost_while_an_instance_is_restored(
     with at_step(installation) as log:
         made = begin_restore(installation, kept, backup)
         await_step(log, step)
-        time.sleep(later)
         pids = installation.node_pids(kept["instance_id"])
         kill(*(pid for address, pid in pids.items() if (address == master_address) == (role == "master")))
         record = ended(installation, kept, "restores", made)
@@ -201,7 +201,8 @@ def test_what_is_written_while_an_instance_is_restored_is_never_mixed_in(
         there = sorted(int(key.partition(":")[2]) for key in client.scan_iter("page:*", count=5000))
         client.delete(*(f"page:{number}" for number in there))
     acknowledged = diary.acknowledged
-    gaps = [place for place, number in enumerate(acknowledged) if number not in set(there)]
+    kept_pages = set(there)
+    gaps = [place for place, number in enumerate(acknowledged) if number not in kept_pages]
     assert gaps == list(range(gaps[0], gaps[-1] + 1)), "one piece is gone: from the backup to the restoration"
     assert gaps[0] >= 100
     assert gaps[-1] < after, "what was acknowledged afterwards is there"
