@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from installation import HA, client_of
 from stand_in import ID, RUNNING
 
+from cachestead.cli.backup import complete_backup
 from cachestead.cli.migration import complete_task
 
 BACKUPS, RESTORES = f"/instances/{ID}/backups", f"/instances/{ID}/restores"
@@ -105,6 +107,11 @@ def test_what_loses_data_is_asked_for(service, run, words):
     assert (result.exit_code, "Nothing was changed" in result.stderr) == (1, True)
     assert not service.sent("DELETE", f"{BACKUPS}/b-1")
     assert not service.sent("POST", RESTORES)
+
+
+def test_the_shell_completes_backups_of_the_instance(service, run):
+    assert complete_backup(SimpleNamespace(params={"instance": "sessions"}), "back") == ["backup_1"]
+    assert complete_backup(SimpleNamespace(params={"instance": "none"}), "other") == []
 
 
 def test_a_backup_that_is_not_there(service, run):
