@@ -213,17 +213,25 @@ def test_one_backup_at_a_time(api: httpx.Client, one: str, instance: dict[str, A
 
 
 def test_what_is_under_way_is_neither_deleted_nor_used(api: httpx.Client, one: str):
-    made = api.post(f"{one}/backups", json={}).json()["backup_id"]
-    listed = find(api, one, made)
-    refusals = [
-        api.delete(f"{one}/backups/{made}"),
-        api.post(f"{one}/backups/{made}/links", json={"expiration": 300}),
-        api.post(f"{one}/restores", json={"backup_id": made}),
-    ]
-    assert (listed["status"], listed["is_support_restore"]) in {("waiting", "FALSE"), ("backuping", "FALSE")}
-    for answer, code in zip(refusals, ("DCS.4096", "DCS.4087", "DCS.4087"), strict=True):
+    def ask() -> tuple[str, list[httpx.Response]] | None:
+        """The answers, if the backup was under way until after the last of them."""
+        made = api.post(f"{one}/backups", json={}).json()["backup_id"]
+        answers = [
+            api.delete(f"{one}/backups/{made}"),
+            api.post(f"{one}/backups/{made}/links", json={"expiration": 300}),
+            api.post(f"{one}/restores", json={"backup_id": made}),
+        ]
+        listed = find(api, one, made)
+        settled(api, one, made)
+        in_time = (listed["status"], listed["is_support_restore"]) in {
+            ("waiting", "FALSE"),
+            ("backuping", "FALSE"),
+        }
+        return (made, answers) if in_time else None
+
+    made, answers = eventually(ask)
+    for answer, code in zip(answers, ("DCS.4096", "DCS.4087", "DCS.4087"), strict=True):
         check_refused(answer, code, made)
-    settled(api, one, made)
 
 
 def test_a_deleted_backup_is_gone_for_good(api: httpx.Client, one: str):
