@@ -2,11 +2,15 @@
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from installation import HA, client_of
 from stand_in import ID, RUNNING
+from typer.testing import CliRunner
 
+from cachestead.cli.backup import complete_backup
+from cachestead.cli.main import app
 from cachestead.cli.migration import complete_task
 
 BACKUPS, RESTORES = f"/instances/{ID}/backups", f"/instances/{ID}/restores"
@@ -105,6 +109,11 @@ def test_what_loses_data_is_asked_for(service, run, words):
     assert (result.exit_code, "Nothing was changed" in result.stderr) == (1, True)
     assert not service.sent("DELETE", f"{BACKUPS}/b-1")
     assert not service.sent("POST", RESTORES)
+
+
+def test_the_shell_completes_backups_of_the_instance(service, run):
+    assert complete_backup(SimpleNamespace(params={"instance": "sessions"}), "back") == ["backup_1"]
+    assert complete_backup(SimpleNamespace(params={"instance": "none"}), "other") == []
 
 
 def test_a_backup_that_is_not_there(service, run):
@@ -217,10 +226,14 @@ def test_migrations_go_by_name(service, run):
     assert complete_task("imp") == ["import-1"]
 
 
-def test_data_goes_and_comes_back_for_real(installation, tmp_path):
+def test_data_goes_and_comes_back_for_real(installation, tmp_path, monkeypatch):
+    for key in ("endpoint", "iam_endpoint", "user", "password", "domain", "project_id", "vpc_id", "subnet_id"):
+        monkeypatch.setenv(f"CACHESTEAD_{key.upper()}", installation.env[key])
+
     def tell(*words):
-        done = installation.run(*words)
-        assert done.returncode == 0, done.stderr
+        # In this process: starting the program takes longer than what it does.
+        done = CliRunner().invoke(app, list(words))
+        assert done.exit_code == 0, done.stderr
         return done.stdout
 
     first, second = (installation.create(name, HA) for name in ("cli-first", "cli-second"))
