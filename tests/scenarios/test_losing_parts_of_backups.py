@@ -18,6 +18,7 @@ from typing import IO, Any
 import pytest
 import redis
 from archived import back_up, begin_backup, begin_restore, digest, ended, fill, restore
+from configured import Configured
 from crashes import await_step, settled
 from installation import HA_3, Installation, client_of, eventually
 from redis.backoff import NoBackoff
@@ -241,12 +242,19 @@ def test_a_backup_that_was_damaged_is_not_restored(installation: Installation, k
     assert restore(installation, kept, backup)["status"] == "succeed"
 
 
-def test_a_backup_that_does_not_fit_any_more_leaves_the_instance_as_it_is(installation: Installation):
+@pytest.mark.parametrize(("appendonly", "form"), [("yes", "rdb"), ("no", "aof")])
+def test_a_backup_that_does_not_fit_any_more_leaves_the_instance_as_it_is(
+    installation: Installation, appendonly: str, form: str
+):
+    """Nodes that keep no file start from an image, and cannot from commands, which come key by key."""
     instance = installation.create("shrunk", LARGE, capacity=1)
+    with installation.http() as api:
+        if appendonly == "no":
+            assert Configured(installation, api, instance).set(appendonly="no") == "SUCCESS"
     with client_of(instance) as client:
-        for number in range(20):
+        for number in range(15):
             client.set(f"large:{number}", os.urandom(10_000_000))
-    backup = back_up(installation, instance)
+    backup = back_up(installation, instance, backup_format=form)
     with client_of(instance) as client:
         client.flushall()
         client.set("small", 1)
@@ -259,3 +267,7 @@ def test_a_backup_that_does_not_fit_any_more_leaves_the_instance_as_it_is(instal
     now = installation.show(instance["instance_id"])
     assert now is not None
     eventually(lambda: agreed(installation, now))
+    assert_nothing_is_left_over(installation)
+    with installation.http() as api:
+        api.delete(f"/instances/{instance['instance_id']}").raise_for_status()
+    installation.wait_gone(instance["instance_id"])
