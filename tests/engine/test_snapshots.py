@@ -196,6 +196,6 @@ async def test_sentinels_take_nobody_who_asks_for_an_image_for_a_replica(machine
         async def has_asked() -> bool:
             return bool(await known())
 
-        await eventually(has_asked)
+        await eventually(has_asked, 45)
         assert await known() == [f"{machine.node(2).address}:{PORT}"]
         assert (await large.info("replication"))["connected_slaves"] == 2, "it was listed meanwhile"
