@@ -31,6 +31,8 @@ LOAD_SECONDS = 3600.0
 """How long an engine may read a file; it ends earlier if it cannot."""
 ANSWER_SECONDS = 60.0
 """An engine that reads a file answers between pieces of it only."""
+STUCK_SECONDS = 300.0
+"""How long it may not answer at all: an append-only file may hold a script without an end."""
 _PAUSE = 0.05
 _PORTS = 5
 """How many ports are tried: between choice and use another process may take one."""
@@ -120,7 +122,7 @@ class Staging:
             seen[:] = [await observe_node(client)]
             return "it is still reading" if seen[0].loading else None
 
-        await until(look, LOAD_SECONDS, FileUnreadable, pause=_PAUSE)
+        await until(look, LOAD_SECONDS, FileUnreadable, pause=_PAUSE, lost_seconds=STUCK_SECONDS)
         return seen[0]
 
     def _failure(self) -> EngineError:
