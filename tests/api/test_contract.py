@@ -280,7 +280,7 @@ CALLS: dict[str, Call] = {
         f"/instances/{w.ha}/password", json={"old_password": PASSWORD, "new_password": PASSWORD + "2"}
     ),
     "reset_password": lambda w: w.api.post(
-        f"/instances/{w.single}/password/reset", json={"new_password": PASSWORD}
+        f"/instances/{w.settled_single()}/password/reset", json={"new_password": PASSWORD}
     ),
     "restart_or_flush_instances": lambda w: w.api.put(
         "/instances/status", json={"action": "flush", "instances": [w.single, UNKNOWN_ID]}

@@ -290,5 +290,9 @@ async def rewrite(client: Client) -> None:
 
 
 async def assert_same(machine: Machine, one: Client, other: Client) -> None:
+    async def has_loaded() -> bool:
+        return not (await other.info("persistence"))["loading"]
+
+    await eventually(has_loaded)
     assert await held(machine, other) == await held(machine, one)
     assert await functions(machine, other) == await functions(machine, one)
