@@ -28,6 +28,13 @@ _LOSE_NODES = {
     "test_switchover",
 }
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
+_LONG_AND_ABOUT_NODES = {
+    "test_backups_and_restores",
+    "test_imports_of_files",
+    "test_losing_parts_of_backups",
+    "test_proxies_under_load",
+}
+"""Not repeated on the second database unless they are named: it makes no difference to nodes and files."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.flaky(reruns=1))
     if config.getoption("--database") == "sqlite":
         return
-    others = [item for item in items if not _KEEPS_RECORDS & set(getattr(item, "fixturenames", ()))]
+    whole = not config.args or config.args == config.getini("testpaths")
+    others = [
+        item
+        for item in items
+        if not _KEEPS_RECORDS & set(getattr(item, "fixturenames", ()))
+        or (whole and item.path.stem in _LONG_AND_ABOUT_NODES)
+    ]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]
 
