@@ -124,7 +124,7 @@ async def _store(ctx: StepContext, key: str, form: BackupFormat, client: Client,
     if form is BackupFormat.RDB:
         return await store_pieces(objects, key, image, progress.passed)
     async with staging(ctx) as place:
-        return await store_pieces(objects, key, _as_commands(ctx, place, image, progress), _nothing)
+        return await store_pieces(objects, key, _as_commands(ctx, place, image, progress))
 
 
 async def _as_commands(
@@ -206,10 +206,6 @@ class _Progress:
         backup = await _load(self.ctx)
         await _save(self.ctx, replace(backup, progress=max(backup.progress, percent)))
         await self.ctx.report(int(percent), f"{size} bytes of a shard")
-
-
-async def _nothing(_size: int) -> None:
-    """Nobody needs to be told."""
 
 
 async def _say_why(ctx: StepContext, error: TaskError, reason: str) -> None:

@@ -53,6 +53,10 @@ def error_of(failure: Exception) -> TaskError:
     return TaskError.NOT_SYNCHRONIZED
 
 
+async def _nobody(_size: int) -> None:
+    """Is not told."""
+
+
 async def telling(work: Awaitable[T], tell: Callable[[TaskError, str], Awaitable[None]]) -> T:
     """What the work ends with. If it fails, somebody is told the code and why, and the failure is raised."""
     try:
@@ -62,7 +66,9 @@ async def telling(work: Awaitable[T], tell: Callable[[TaskError, str], Awaitable
         raise
 
 
-async def store_pieces(objects: Objects, key: str, pieces: AsyncGenerator[bytes, None], passed: Passed) -> Content:
+async def store_pieces(
+    objects: Objects, key: str, pieces: AsyncGenerator[bytes, None], passed: Passed = _nobody
+) -> Content:
     """Put the pieces there as they come. Raises what they raise, `ObjectsUnavailable`."""
     digest, size = hashlib.sha256(), 0
 
@@ -79,7 +85,7 @@ async def store_pieces(objects: Objects, key: str, pieces: AsyncGenerator[bytes,
     return Content(size, digest.hexdigest())
 
 
-async def save_pieces(file: Path, pieces: AsyncGenerator[bytes, None], passed: Passed) -> Content:
+async def save_pieces(file: Path, pieces: AsyncGenerator[bytes, None], passed: Passed = _nobody) -> Content:
     """Write the pieces to a file. Raises what they raise, `OSError`."""
     digest, size = hashlib.sha256(), 0
     with file.open("wb") as opened:
@@ -94,7 +100,11 @@ async def save_pieces(file: Path, pieces: AsyncGenerator[bytes, None], passed: P
 
 async def fetch_file(objects: Objects, key: str, stored: BackupFile, file: Path, passed: Passed) -> None:
     """The file of a backup is here, and is what was stored. Raises `NotWhatWasStored`, `ObjectsError`."""
-    content = await save_pieces(file, objects.read(key), passed)
+    check_content(await save_pieces(file, objects.read(key), passed), stored)
+
+
+def check_content(content: Content, stored: BackupFile) -> None:
+    """It is what was stored. Raises `NotWhatWasStored`."""
     if (content.size, content.sha256) != (stored.size, stored.sha256):
         raise NotWhatWasStored(f"{stored.name}: {content.size} bytes that are not the {stored.size} stored")
 

@@ -31,7 +31,7 @@ from cachestead.engine.info import NodeFacts
 from cachestead.store import backups as backup_store
 from cachestead.store import migration_tasks as task_store
 from cachestead.store.database import Tx
-from cachestead.workflows.backup_files import NotWhatWasStored, save_pieces, telling
+from cachestead.workflows.backup_files import check_content, save_pieces, telling
 from cachestead.workflows.machinery import engine_of, masters_now
 from cachestead.workflows.staging import Staging, staging
 from cachestead.workflows.workflow import Step, StepContext, Workflow, stays
@@ -105,9 +105,9 @@ async def _load_each(ctx: StepContext, source: _Source, act: Act) -> None:
     """Act on an engine with what is in the file, or with each file of an archive, one after another."""
     async with staging(ctx) as place:
         incoming = place.folder / "incoming"
-        content = await save_pieces(incoming, ctx.machinery.objects.read(source.key, source.bucket), _nothing)
-        if source.stored and (content.size, content.sha256) != (source.stored.size, source.stored.sha256):
-            raise NotWhatWasStored(f"{source.stored.name} is not what was stored")
+        content = await save_pieces(incoming, ctx.machinery.objects.read(source.key, source.bucket))
+        if source.stored:
+            check_content(content, source.stored)
         unpacked = place.folder / "unpacked"
         for one in await asyncio.to_thread(unpack, incoming, source.key, unpacked, MOST_BYTES):
             client, facts = await _load_by_any(ctx, place, one)
@@ -149,10 +149,6 @@ async def _sources(ctx: StepContext) -> list[_Source]:
         backup = await backup_store.find_any_backup(tx, task.backup_id)
     assert backup is not None, "a backup that is imported is not removed"
     return [_Source(own, backup.folder + file.name, file) for file in backup.files]
-
-
-async def _nothing(_size: int) -> None:
-    """Nobody needs to be told."""
 
 
 async def _say_why(ctx: StepContext, error: TaskError, reason: str) -> None:
