@@ -72,13 +72,20 @@ class Instance:
         return [*{self.facts["ip"].split(",")[0], *(one.node_ip for one in self.nodes())}]
 
     def connect(self, address: str | None = None, **how: Any) -> redis.Redis:
-        """One more client, on one connection that it does not make anew by itself."""
+        """One more client, on one connection that it does not make anew by itself.
+
+        It comes from an address that no other does, although those who go to different nodes could share one.
+        """
         where = self.facts | {"ip": address or self.facts["ip"].split(",")[0]}
         plain = {"retry": Retry(NoBackoff(), 0), "protocol": 2, "socket_timeout": 10}
-        client = client_of(where, single_connection_client=True, **plain, **how)
-        client.ping()
-        self.clients.append(client)
-        return client
+        taken = {address_of(one) for one in self.clients if one.connection and one.connection._sock}
+        while True:
+            client = client_of(where, single_connection_client=True, **plain, **how)
+            client.ping()
+            if address_of(client) not in taken:
+                self.clients.append(client)
+                return client
+            client.close()
 
     def scan(self, node: str) -> None:
         """The node's list is taken anew, by the official client."""

@@ -246,6 +246,7 @@ async def test_an_engine_starts_with_an_image_and_keeps_its_data(
         await loaded.set("later", "kept")
         await machine.runtime.stop_node("node-2")
         again = await machine.start(2)
+        await is_loaded(again)
         assert await again.get("later") == "kept"
         await again.delete("later")
         await assert_same(machine, filled, again)
@@ -289,10 +290,14 @@ async def rewrite(client: Client) -> None:
     await eventually(done)
 
 
-async def assert_same(machine: Machine, one: Client, other: Client) -> None:
+async def is_loaded(client: Client) -> None:
     async def has_loaded() -> bool:
-        return not (await other.info("persistence"))["loading"]
+        return not (await client.info("persistence"))["loading"]
 
     await eventually(has_loaded)
+
+
+async def assert_same(machine: Machine, one: Client, other: Client) -> None:
+    await is_loaded(other)
     assert await held(machine, other) == await held(machine, one)
     assert await functions(machine, other) == await functions(machine, one)
