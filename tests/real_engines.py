@@ -127,6 +127,16 @@ class Machine:
         await self.runtime.ensure_node(self.spec(number, **changes))
         return self.admin(number)
 
+    async def load(self, number: int, **changes: object) -> Client:
+        """Start a data node that has data, and wait until it has read them."""
+        client = await self.start(number, **changes)
+
+        async def has_loaded() -> bool:
+            return not (await client.info("persistence"))["loading"]
+
+        await eventually(has_loaded)
+        return client
+
     def admin(self, number: int) -> Client:
         return self._kept(connect(self.node(number), ADMIN_SECRET))
 

@@ -334,5 +334,5 @@ async def test_parts_that_an_engine_made_are_one_file(
     target = machine.runtime.node_folder("node-2")
     target.mkdir(parents=True)
     place_aof_parts(whole.path, target, machine.engine)
-    loaded = await machine.start(2)
+    loaded = await machine.load(2)
     assert await loaded.mget("first", "second") == ["1", "2"]

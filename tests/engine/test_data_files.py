@@ -240,13 +240,12 @@ async def test_an_engine_starts_with_an_image_and_keeps_its_data(
     assert has_rdb_magic(image)
     place_rdb(image, folder_of(machine, 2), machine.engine, append_only=append_only)
     assert not image.exists()
-    loaded = await machine.start(2, persistent=append_only)
+    loaded = await machine.load(2, persistent=append_only)
     await assert_same(machine, filled, loaded)
     if append_only:
         await loaded.set("later", "kept")
         await machine.runtime.stop_node("node-2")
-        again = await machine.start(2)
-        await is_loaded(again)
+        again = await machine.load(2)
         assert await again.get("later") == "kept"
         await again.delete("later")
         await assert_same(machine, filled, again)
@@ -261,7 +260,7 @@ async def test_an_engine_starts_with_an_append_only_file(machine: Machine, fille
     copy = folder_of(machine, 2) / "incoming"
     shutil.copy(file, copy)
     place_aof(copy, folder_of(machine, 2), machine.engine)
-    await assert_same(machine, filled, await machine.start(2))
+    await assert_same(machine, filled, await machine.load(2))
 
 
 async def test_an_engine_starts_with_an_append_only_file_of_several_parts(
@@ -277,7 +276,7 @@ async def test_an_engine_starts_with_an_append_only_file_of_several_parts(
         return
     shutil.copytree(folder_of(machine, 1) / AOF_FOLDER, parts)
     place_aof_parts(parts, folder_of(machine, 2), machine.engine)
-    await assert_same(machine, filled, await machine.start(2))
+    await assert_same(machine, filled, await machine.load(2))
 
 
 async def rewrite(client: Client) -> None:
@@ -290,14 +289,6 @@ async def rewrite(client: Client) -> None:
     await eventually(done)
 
 
-async def is_loaded(client: Client) -> None:
-    async def has_loaded() -> bool:
-        return not (await client.info("persistence"))["loading"]
-
-    await eventually(has_loaded)
-
-
 async def assert_same(machine: Machine, one: Client, other: Client) -> None:
-    await is_loaded(other)
     assert await held(machine, other) == await held(machine, one)
     assert await functions(machine, other) == await functions(machine, one)

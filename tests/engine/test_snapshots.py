@@ -80,7 +80,7 @@ async def test_an_engine_that_loads_the_image_has_what_the_node_has(
     folder = machine.runtime.node_folder("node-3")
     folder.mkdir(parents=True)
     place_rdb(tmp_path / "image", folder, machine.engine, append_only=False)
-    loaded = await machine.start(3, persistent=False)
+    loaded = await machine.load(3, persistent=False)
     assert await held(machine, loaded) == await held(machine, master)
     assert await functions(machine, loaded) == await functions(machine, master)
     # With a length or with a mark at the end; Valkey never writes to its disk what is an image only.
