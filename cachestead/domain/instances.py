@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from cachestead import errors
+from cachestead.domain.accounts import Account, PasswordState
 from cachestead.domain.sizes import MiB
 
 InstanceId = str
@@ -93,6 +94,7 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "SlavePriority": errors.Configuring,
     "RemoveIpFromDns": errors.Configuring,
     "ModifyConfig": errors.Configuring,
+    "ModifyAcl": errors.Configuring,
     "BackupInstance": errors.BackupRunning,
     "ImportBackup": errors.Configuring,
 }
@@ -177,14 +179,6 @@ class Proxy:
 
 
 @dataclass(frozen=True)
-class PasswordState:
-    """Wrong passwords in a row, and until when the instance's password is locked."""
-
-    failures: int = 0
-    locked_until: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Instance:
     """An instance as the records have it."""
 
@@ -238,6 +232,13 @@ class Instance:
     """Empty where the query did not ask for them."""
     proxies: tuple[Proxy, ...] = ()
     """The same."""
+    accounts: tuple[Account, ...] = ()
+    """The same; all but `default`, oldest first."""
+
+    @property
+    def accounts_in_force(self) -> tuple[Account, ...]:
+        """Those that nodes and proxies are to know: none while everybody is let in without a password."""
+        return () if self.no_password_access else tuple(one for one in self.accounts if one.is_in_force)
 
 
 def advance(instance: Instance, event: Event, at: datetime) -> Instance:

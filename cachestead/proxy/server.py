@@ -12,7 +12,7 @@ from itertools import count
 
 from cachestead.proxy.batches import Entry, Gathering
 from cachestead.proxy.calls import Call
-from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
+from cachestead.proxy.configuration import DEFAULT_USER, Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import MAX_BULK, Frame, arguments
 from cachestead.proxy.replies import error
 from cachestead.proxy.router import Router
@@ -111,7 +111,7 @@ class Proxy:
 
     def greet(self, session: Session) -> None:
         """A client is new, or as good as new."""
-        session.is_authenticated = False
+        session.is_authenticated, session.user = False, DEFAULT_USER
         if self.configuration.password_hash is None and not session.is_admin:
             session.accept()
         else:
@@ -256,8 +256,8 @@ class Proxy:
         self.router.slow_microseconds = int(parameters.get("proxy-slowlog-log-slower-than", 500_000))
         self.statistics.slow.resize(int(parameters.get("proxy-slowlog-max-len", 128)))
         self.vocabulary = Vocabulary(self.router.lookout.commands, self.configuration)
-        for session in self.sessions.values():
-            session.settle()
+        for session in self.clients():
+            session.keep_to_account()
 
     async def _keep_listening(self) -> None:
         """Listen where the configuration says, as soon as there is something to serve."""
