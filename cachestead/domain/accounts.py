@@ -116,7 +116,7 @@ def check_account_name(name: str) -> str:
 def check_free(name: str, taken: Collection[str]) -> None:
     """Nothing, if the instance may have an account of this name besides those that it has.
 
-    Raises `InvalidAccount` for a name that is taken and `QuotaLimitReached` where there are as many as there may be.
+    Raises `InvalidAccount` for a name that is taken, `QuotaLimitReached` where there are as many as there may be.
     """
     if name in taken:
         raise errors.InvalidAccount("account_name: the instance has an account of this name")

@@ -225,7 +225,7 @@ class Instance:
     launched_at: datetime | None = None
     fail_reason: str | None = None
     used_memory: MiB = MiB(0)  # noqa: RUF009 - a NewType call is the value itself
-    password_state: PasswordState = PasswordState()
+    password_state: PasswordState = PasswordState()  # noqa: RUF009 - frozen
     parameters: dict[str, str] = field(default_factory=dict)
     """Values that were chosen, by parameter name; those of another type's parameters are without effect."""
     nodes: tuple[Node, ...] = ()

@@ -45,7 +45,7 @@ class NewAccount:
 
 
 async def list_accounts(service: Service, caller: Caller, instance_id: str) -> list[Account]:
-    """The instance's accounts, `default` first. Raises `EngineVersionNotSupported` where there can be no others."""
+    """The instance's accounts, `default` first. Raises `EngineVersionNotSupported` where there are none."""
     async with service.database.reading() as tx:
         instance = await instance_store.get_instance(tx, caller.project, instance_id)
     rules.check_version(instance.engine_version)
@@ -65,7 +65,7 @@ def _default_account(instance: Instance) -> Account:
 
 
 async def create_account(service: Service, caller: Caller, instance_id: str, wanted: NewAccount) -> Account:
-    """A new account, on its way to nodes and proxies. Raises the code of the first thing that stands against it."""
+    """A new account, on its way to nodes and proxies. Raises the code of what stands against it."""
     async with service.database.writing() as tx:
         instance = await _lock_instance(tx, caller, instance_id)
         _check_possible(service, instance)
@@ -93,9 +93,6 @@ def _check_possible(service: Service, instance: Instance) -> None:
     engine = engine_of(service.machinery, instance)
     if not engine.has_acl:
         raise errors.EngineVersionNotSupported(f"accounts: {engine} has none")
-    password: str = service.vault.open(instance.secrets)["password"]
-    if not (instance.mode.has_proxies or instance.mode.is_clustered) and ":" in password:
-        raise errors.InvalidAccount("the password of the account default must not hold a colon")
 
 
 async def change_role(

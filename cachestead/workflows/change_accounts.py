@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from cachestead.domain.accounts import Account, AccountRole, AccountStatus
 from cachestead.domain.instances import Instance, Node
+from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine import live
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.store import accounts as store
@@ -33,28 +35,28 @@ async def set_accounts(ctx: StepContext) -> None:
 async def set_back(ctx: StepContext) -> None:
     """The record and whoever clients log in to are as they were."""
     async with ctx.machinery.database.writing() as tx:
-        if (account := await _lock_account(tx, ctx)) is not None:
+        if (account := await _lock_account(tx, ctx.job)) is not None:
             await store.save_account(tx, replace(account, **_read(ctx.job.params["before"])))
         instance = await instance_store.lock_any_instance(tx, ctx.instance.id)
     await _apply(ctx.machinery, instance)
 
 
-async def settle_account(ctx: StepContext) -> None:
-    """The account is available, or gone from the record."""
-    async with ctx.machinery.database.writing() as tx:
-        account = await _lock_account(tx, ctx)
-        if account is None:
-            return
-        if account.status is AccountStatus.DELETING:
-            await store.remove_account(tx, account.id)
-        else:
-            await store.save_account(tx, replace(account, status=AccountStatus.AVAILABLE))
+async def _settle(tx: Tx, job: Job, _at: datetime) -> None:
+    """With the end of the job the account is available, or gone from the record; a failure has saved its own."""
+    account = await _lock_account(tx, job)
+    if account is None or job.status is not JobStatus.SUCCESS:
+        return
+    if account.status is AccountStatus.DELETING:
+        await store.remove_account(tx, account.id)
+    else:
+        await store.save_account(tx, replace(account, status=AccountStatus.AVAILABLE))
 
 
-async def _lock_account(tx: Tx, ctx: StepContext) -> Account | None:
-    """The account that the job is about; None once it is deleted."""
-    instance = await instance_store.lock_any_instance(tx, ctx.instance.id)
-    return next((one for one in instance.accounts if one.id == ctx.job.params["account"]), None)
+async def _lock_account(tx: Tx, job: Job) -> Account | None:
+    """The account that the job is about, with its instance locked."""
+    assert job.instance_id is not None, f"job {job.id} is about an instance"
+    instance = await instance_store.lock_any_instance(tx, job.instance_id)
+    return next((one for one in instance.accounts if one.id == job.params["account"]), None)
 
 
 def _read(before: Mapping[str, str]) -> dict[str, Any]:
@@ -85,9 +87,10 @@ def _change(name: str, job_type: str, task: str) -> Workflow:
     return Workflow(
         name,
         job_type=job_type,
-        steps=(Step(set_accounts, undo=set_back), Step(settle_account)),
+        steps=(Step(set_accounts, undo=set_back),),
         succeed=change_done,
         fail=change_failed,
+        settle=_settle,
         task=task,
         lock="ModifyAcl",
     )
