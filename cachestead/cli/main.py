@@ -11,7 +11,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cachestead.cli import flavor, instance, metric, objects, parameter, sessions, tag, task, template, zone
+from cachestead.cli import (
+    account,
+    flavor,
+    instance,
+    metric,
+    objects,
+    parameter,
+    sessions,
+    tag,
+    task,
+    template,
+    zone,
+)
 from cachestead.cli.doctor import doctor
 from cachestead.cli.env import env
 from cachestead.cli.failures import CommandFailed
@@ -52,6 +64,7 @@ app.add_typer(instance.app, name="instance")
 app.add_typer(parameter.app, name="parameter")
 app.add_typer(template.app, name="template")
 app.add_typer(sessions.app, name="session")
+app.add_typer(account.app, name="account")
 app.add_typer(tag.app, name="tag")
 app.add_typer(flavor.app, name="flavor")
 app.add_typer(zone.app, name="zone")

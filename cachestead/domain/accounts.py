@@ -105,7 +105,7 @@ def check_version(version: str) -> None:
 
 
 def check_account_name(name: str) -> str:
-    """1-64 letters, digits, - and _, beginning with a letter; not `default`, nor as users of the service itself."""
+    """1-64 letters, digits, - and _, beginning with a letter; no user of the service itself, nor `default`."""
     if not _NAME.fullmatch(name):
         raise errors.InvalidAccount("account_name: 1-64 letters, digits, - and _, beginning with a letter")
     if name.lower() == DEFAULT or name.lower().startswith(_OURS):

@@ -5,8 +5,8 @@ replicate and, in a cluster, bring slots over. It exists because `masterauth` is
 CONFIG GET, so it must be worth as little as possible. Behind proxies `default` is off, and `cachestead-proxy` may
 do what they do for tenants, whose scripts run as it; `cachestead-proxy-reader` is the same without writing, for
 accounts that only read. Where there are no proxies, a tenant's accounts are users of the nodes. Two invariants:
-passwords leave here as SHA-256 hashes only, and a rule never names a command that the engine does not know (it would
-not start). Pure: values in, text out.
+passwords leave here as SHA-256 hashes only, and a rule never names a command that the engine does not know (it
+would not start). Pure: values in, text out.
 """
 
 from __future__ import annotations

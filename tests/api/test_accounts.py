@@ -153,6 +153,11 @@ def user_of(connected: redis.Redis) -> str:
     return str(next(one["user"] for one in connected.client_list() if one["id"] == number))
 
 
+def _ask(kept: Any, *words: str) -> Any:
+    kept.send_command(*words)
+    return kept.read_response()
+
+
 def cannot_write(connected: redis.Redis) -> bool:
     with pytest.raises(redis.exceptions.NoPermissionError, match=r"has no permissions to run the 'set' command"):
         connected.set("k", "from a reader")
@@ -251,8 +256,7 @@ def test_clients_stay_through_a_new_password_and_leave_with_the_account(
         eventually(lambda: is_idle(api, instance))
         delete(api, instance, account)
         with pytest.raises(redis.exceptions.RedisError):
-            kept.send_command("GET", "k")
-            kept.read_response()
+            _ask(kept, "GET", "k")
 
 
 @behind_proxies
@@ -465,7 +469,7 @@ def test_default_has_no_password_with_a_colon(api: httpx.Client, instance: dict[
 
 @pytest.mark.parametrize("version", ["6.0", "7.0"])
 def test_other_versions_have_no_accounts(installation: Installation, api: httpx.Client, version: str) -> None:
-    other = installation.create(f"of-{version}", SINGLE, engine_version=version) | {"kind": "single"}
+    other = installation.create(f"version-{version[0]}", SINGLE, engine_version=version) | {"kind": "single"}
     account = {"account_id": "00000000-0000-4000-8000-000000000000"}
     for answer in (
         api.get(path_of(other)),

@@ -41,8 +41,8 @@ from cachestead.engine.cluster import wait_agreed
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
-from cachestead.operations import instances as operations
 from cachestead.operations import accounts, parameters, passwords, resizing, sessions
+from cachestead.operations import instances as operations
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
 from cachestead.settings import load_settings
