@@ -14,7 +14,11 @@ from cachestead.cli.password import AskPassword, PasswordStdin, choose_password
 from cachestead.cli.printing import print_rows, say
 from cachestead.cli.session import Instance, get_instance, open_client
 
-app = typer.Typer(no_args_is_help=True, help="Accounts of instances of 4.0 and 5.0.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Accounts of instances of 4.0 and 5.0: who may log in besides `default`.",
+    epilog=examples("cachestead account create sessions reports --role read"),
+)
 
 COLUMNS = {
     "account_name": "NAME",

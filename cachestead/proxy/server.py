@@ -28,6 +28,8 @@ PIECES_BYTES = 32 * 1024 * 1024
 STALLED_SECONDS = 5.0
 """How long a client may hold up a data node by not taking a large reply."""
 TOO_MANY = error("ERR max number of clients reached")
+TELL_SECRETS = frozenset({"auth", "hello"})
+"""Commands that the slow log does not keep, as an engine's does not."""
 LISTENER_HARD_BYTES = 32 * 1024 * 1024
 LISTENER_SOFT_BYTES, LISTENER_SOFT_SECONDS = 8 * 1024 * 1024, 60.0
 """Messages that may wait for a listening client (service limits, section 2)."""
@@ -162,7 +164,7 @@ class Proxy:
         if not command.blocks:
             command.microseconds += microseconds
             command.buckets[microseconds.bit_length()] += 1
-            if microseconds > self.router.slow_microseconds:
+            if microseconds > self.router.slow_microseconds and command.name not in TELL_SECRETS:
                 self.statistics.slow.add(call.words, microseconds, call.session.peer, call.session.name)
 
     def _note_slow(self, entry: Entry, microseconds: int) -> None:

@@ -223,7 +223,7 @@ def test_only_the_right_words_let_in(api: httpx.Client, instance: dict[str, Any]
         if instance["kind"] in BEHIND_PROXIES:
             assert user_of(both) == "someone"
         else:
-            # An engine has no such way; see the decision of this number.
+            # An engine has no such way.
             with pytest.raises(redis.AuthenticationError):
                 both.ping()
     delete(api, instance, account)

@@ -450,12 +450,15 @@ def test_refusal_of_what_is_not_there_has_the_documented_shape(name: str, world:
 
 def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str]) -> httpx.Response:
     ids = dict.fromkeys(("task_id", "job_id", "node_id"), UNKNOWN_JOB)
-    ids |= dict.fromkeys(("instance_id", "group_id", "history_id", "template_id", "backup_id"), UNKNOWN_ID)
+    ids |= dict.fromkeys(
+        ("instance_id", "group_id", "history_id", "template_id", "backup_id", "account_id"), UNKNOWN_ID
+    )
     path = route.path.format(project_id=world.installation.env["project_id"], **ids)
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
     body |= {"expiration": 300, "backup_id": UNKNOWN_ID}
+    body |= {"account_name": "nobody", "account_role": "read", "account_password": PASSWORD}
     [method] = route.methods
     query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})
     return httpx.request(method, world.installation.endpoint + path, params=query, headers=headers, json=body)

@@ -50,8 +50,10 @@ class ChangeAccountPassword(RequestBody):
 
 
 class ResetAccountPassword(RequestBody):
-    """Body of reset_acl_account_pass_word; an old password, which the reference lists, is not looked at."""
+    """Body of reset_acl_account_pass_word."""
 
+    old_password: OptionalText = None
+    """Not looked at, though the reference lists it."""
     new_password: Text
 
 
