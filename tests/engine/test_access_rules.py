@@ -267,7 +267,7 @@ async def test_an_account_may_do_what_the_tenant_may_or_only_read_of_it(machine:
         as_writer = (await dry_run(admin, command, "writer")).replace("writer", "default")
         assert as_writer == await dry_run(admin, command)
     for name in ("writer", "reader"):
-        for command in ("acl", "config|set", "psync", "migrate"):
+        for command in ("acl|list", "config|set", "psync", "migrate"):
             assert "no permissions" in await dry_run(admin, command, name), command
     assert "no permissions" in await dry_run(admin, "config|get", "reader")
 
@@ -291,6 +291,6 @@ async def test_a_proxy_reads_for_accounts_that_only_read(machine: Machine, mode:
     admin = await machine.start(11)
     users = set(await admin.execute_command("ACL USERS"))
     assert users == {"default", "cachestead", "cachestead-replica", "cachestead-proxy", "cachestead-proxy-reader"}
-    for command in ("set", "del", "sort", "flushall", "acl", "config|get"):
+    for command in ("set", "del", "sort", "flushall", "acl|list", "config|get"):
         assert "no permissions" in await dry_run(admin, command, "cachestead-proxy-reader"), command
     assert await dry_run(admin, "get", "cachestead-proxy-reader") == "ok"
