@@ -170,7 +170,6 @@ def test_a_writer_writes_and_a_reader_only_reads(api: httpx.Client, instance: di
     create(api, instance, "reader", "read")
     with client(instance, "writer") as writer, client(instance, "reader") as reader:
         assert writer.set("k", "1")
-        writer.delete("list")
         assert eventually(lambda: reader.get("k") == "1")
         assert cannot_write(reader)
         for words in (
