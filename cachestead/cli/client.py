@@ -6,9 +6,9 @@ and sentence; an unreachable service a sentence that says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 import httpx
@@ -224,6 +224,79 @@ class Client:
     def delete_config_template(self, template: str) -> None:
         """Delete one of the project's own templates."""
         self._project("DELETE", f"/config-templates/{template}")
+
+    def copy_instance(self, instance: str, body: Json) -> str:
+        """Begin to back an instance up; the backup."""
+        return str(self._project("POST", f"/instances/{instance}/backups", body)["backup_id"])
+
+    def list_backup_records(self, instance: str) -> Iterator[Json]:
+        """Every backup of an instance, the newest first, page by page."""
+        yield from self._records(f"/instances/{instance}/backups", "backup_record_response")
+
+    def delete_backup_file(self, instance: str, backup: str) -> None:
+        """Delete a backup's files."""
+        self._project("DELETE", f"/instances/{instance}/backups/{backup}")
+
+    def list_backup_file_links(self, instance: str, backup: str, seconds: int) -> list[Json]:
+        """URLs of a backup's files."""
+        path = f"/instances/{instance}/backups/{backup}/links"
+        return list(self._project("POST", path, {"expiration": seconds})["links"])
+
+    def restore_instance(self, instance: str, body: Json) -> str:
+        """Begin to put an instance back; the restoration."""
+        return str(self._project("POST", f"/instances/{instance}/restores", body)["restore_id"])
+
+    def list_restore_records(self, instance: str) -> Iterator[Json]:
+        """Every restoration of an instance, the newest first, page by page."""
+        yield from self._records(f"/instances/{instance}/restores", "restore_record_response")
+
+    def download(self, url: str, file: BinaryIO, advance: Callable[[int], None]) -> None:
+        """Write what a link leads to; `advance` is told how many bytes came."""
+        try:
+            with self._http.stream("GET", url) as answer:
+                if answer.is_error:
+                    raise CommandFailed(f"A link was refused: HTTP {answer.status_code}.")
+                for piece in answer.iter_raw():
+                    file.write(piece)
+                    advance(len(piece))
+        except httpx.HTTPError as exc:
+            raise CommandFailed(f"The file did not come: {exc}.") from exc
+
+    def create_migration_task(self, body: Json) -> Json:
+        """Begin to import files."""
+        return self._project("POST", "/migration-task", body)
+
+    def list_migration_task(self, **filters: str) -> Iterator[Json]:
+        """Every migration task that matches, the newest first, page by page."""
+        offset = 0
+        while True:
+            page = self._project("GET", "/migration-tasks", query={"offset": offset, "limit": PAGE, **filters})
+            yield from page["migration_tasks"]
+            offset += PAGE
+            if offset >= page["count"]:
+                return
+
+    def show_migration_task(self, task: str) -> Json:
+        """One migration task."""
+        return self._project("GET", f"/migration-task/{task}")
+
+    def show_migration_task_stats(self, task: str) -> Json:
+        """How far a migration task is."""
+        return self._project("GET", f"/migration-task/{task}/stats")
+
+    def delete_migration_task(self, tasks: list[str]) -> list[str]:
+        """Take tasks that have ended off the list; those that were on it."""
+        answer = self._project("DELETE", "/migration-tasks/delete", {"task_id_list": tasks})
+        return list(answer["task_id_list"])
+
+    def _records(self, path: str, field: str) -> Iterator[Json]:
+        """Records of chapter 4.5; where there are none, there is no answer either."""
+        offset = 0
+        while page := self._project("GET", path, query={"offset": offset, "limit": PAGE}):
+            yield from page[field]
+            offset += PAGE
+            if offset >= page["total_num"]:
+                return
 
     def show_buckets(self) -> Json:
         """The bucket for uploads, and others that may be imported from."""

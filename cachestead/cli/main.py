@@ -13,9 +13,11 @@ from typer.core import TyperGroup
 
 from cachestead.cli import (
     account,
+    backup,
     flavor,
     instance,
     metric,
+    migration,
     objects,
     parameter,
     sessions,
@@ -71,6 +73,8 @@ app.add_typer(zone.app, name="zone")
 app.command(epilog=examples("cachestead quota"))(quota)
 app.add_typer(task.app, name="task")
 app.add_typer(metric.app, name="metric")
+app.add_typer(backup.app, name="backup")
+app.add_typer(migration.app, name="migration")
 app.add_typer(objects.app, name="object")
 
 

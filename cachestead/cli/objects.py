@@ -41,7 +41,7 @@ def upload(
     names = {_named(folder, file): file for file in files}
     if len(names) < len(files):
         raise CommandFailed("Two of the files have the same name.")
-    with open_client(data_dir, config) as client, _progress() as progress:
+    with open_client(data_dir, config) as client, transfers() as progress:
         bucket = client.show_buckets()["bucket_name"]
         found = []
         for name, path in names.items():
@@ -89,7 +89,7 @@ def _counted(file: BinaryIO, advance: Callable[[int], None]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def transfers() -> Iterator[Progress]:
     """A bar for each file, on a terminal."""
     console = Console(stderr=True)
     columns = (

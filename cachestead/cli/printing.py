@@ -19,6 +19,8 @@ from cachestead.cli.options import Output
 _STATE_STYLES = {
     "RUNNING": "green",
     "SUCCESS": "green",
+    "succeed": "green",
+    "failed": "red",
     "CREATEFAILED": "red",
     "ERROR": "red",
     "FAIL": "red",

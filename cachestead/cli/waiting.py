@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
@@ -23,6 +23,8 @@ from cachestead.cli.printing import say
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _BROKEN = frozenset({"CREATEFAILED", "ERROR", "FROZEN"})
+_AT_WORK = frozenset({"waiting", "backuping", "restoring", "MIGRATING"})
+_WELL = frozenset({"succeed", "SUCCESS"})
 
 
 class Goal(StrEnum):
@@ -107,6 +109,23 @@ def wait_for_end(client: Client, job: str, timeout: float) -> None:
         pause = min(pause * 1.3, _LONGEST_PAUSE)
     if seen["status"] == "FAIL":
         raise CommandFailed(f"Job {job} failed: {seen.get('fail_reason')}")
+
+
+def wait_for_record(look: Callable[[], Json], name: str, timeout: float) -> Json:
+    """Stay until a backup, a restoration or a migration has ended; its record, or `CommandFailed` if it failed."""
+    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+    with _display() as display:
+        while (seen := look())["status"] in _AT_WORK:
+            display.show(Sight(f"{name}: {seen['status']}", float(seen.get("progress") or 0)))
+            if time.monotonic() + pause > deadline:
+                raise CommandFailed(f"{name} did not end within {timeout:.0f} s.", advice="It goes on.")
+            time.sleep(pause)
+            pause = min(pause * 1.3, _LONGEST_PAUSE)
+        display.show(Sight(f"{name}: {seen['status']}", 100))
+    if seen["status"] not in _WELL:
+        reason = seen.get("error_message") or seen.get("error_code") or "the service's log says why"
+        raise CommandFailed(f"{name} has failed: {reason}.")
+    return seen
 
 
 def _look(client: Client, names: Mapping[str, str]) -> dict[str, Json | None]:

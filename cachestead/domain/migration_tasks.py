@@ -21,6 +21,7 @@ MOST_DELETED = 50
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{3,63}")
 _LONGEST_DESCRIPTION = 1024
 _LONGEST_FILE_NAME = 512
+_ENDINGS = (".rdb", ".aof", ".zip", ".tar.gz", ".tgz")
 _SIZE = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})? ?([KMGT]?B)?", re.IGNORECASE)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -176,6 +177,8 @@ def _check_files(order: ImportOrder) -> None:
     names = [file.name for file in order.files]
     if any(not name or len(name.encode()) > _LONGEST_FILE_NAME or _NO_TEXT.search(name) for name in names):
         raise _bad("file_name", f"up to {_LONGEST_FILE_NAME} bytes of text")
+    if not all(name.lower().endswith(_ENDINGS) for name in names):
+        raise _bad("file_name", f"one of {', '.join(_ENDINGS)} at its end")
     if len(set(names)) < len(names):
         raise _bad("files", "each once")
     if any(file.size is not None and not _SIZE.fullmatch(file.size) for file in order.files):

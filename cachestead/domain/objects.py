@@ -1,7 +1,6 @@
 """Keys of objects: what belongs to whom in the service's own bucket.
 
-Everything of a project is below its id: `<project>/backups/<instance>/<backup>/<file>` and
-`<project>/imports/<name>`.
+Everything of a project is below its id: backups (`domain/backups.py`), and uploads as `<project>/imports/<name>`.
 """
 
 from __future__ import annotations
@@ -16,11 +15,6 @@ NAME_BYTES = 512
 _PART_BYTES = 240
 """Longest part of it between slashes: what file systems take, and something for names of files in the making."""
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|#\d+$")
-
-
-def backup_key(project: str, instance: str, backup: str, file: str) -> str:
-    """Where a file of a backup is."""
-    return f"{project}/backups/{instance}/{backup}/{file}"
 
 
 def import_key(project: str, name: str) -> str:

@@ -6,8 +6,14 @@ own, and no more bytes than allowed.
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
+import lzma
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +27,11 @@ from cachestead.engine.errors import FileUnreadable
 PIECE_BYTES = 1024 * 1024
 _ENDINGS = (".rdb", ".aof")
 _MANIFEST = ".manifest"
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
+    LookupError, struct.error,
+)  # fmt: skip
+"""What the readers of archives raise at what is none."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +55,12 @@ def unpack(file: Path, name: str, folder: Path, most_bytes: int) -> list[Loadabl
         return [Loadable(name, _form_of(name), file)]
     found = _Unpacked(folder, most_bytes)
     try:
-        with _members(file, is_zip=lower.endswith(".zip")) as members:
+        with _members(file, most_bytes, is_zip=lower.endswith(".zip")) as members:
             for path, opened in members:
                 found.take(path, opened)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as broken:
-        if isinstance(broken, OSError) and not isinstance(broken, (EOFError, tarfile.TarError)) and broken.errno:
+    except _BROKEN as broken:
+        # A full disk is not the archive's fault; that it leads before its own beginning is.
+        if isinstance(broken, OSError) and broken.errno not in (None, errno.EINVAL):
             raise
         raise FileUnreadable(f"{name} is no archive that can be read: {broken}") from broken
     loadables = found.loadables()
@@ -99,20 +111,41 @@ class _Unpacked:
         parts = {path: file for path, file in self._files.items() if path.parent == parent}
         whole = self._folder / f"parts-{next(iter(parts.values())).name}"
         whole.mkdir(mode=0o700)
+        manifest = next(path for path in parts if path.name.lower().endswith(_MANIFEST))
         for path, file in parts.items():
-            is_manifest = path.name.lower().endswith(_MANIFEST)
-            file.rename(whole / (MANIFEST if is_manifest else path.name))
-        return Loadable(str(parent), BackupFormat.AOF, whole)
+            file.rename(whole / (MANIFEST if path == manifest else path.name))
+        return Loadable(str(manifest), BackupFormat.AOF, whole)
 
 
 @contextmanager
-def _members(file: Path, *, is_zip: bool) -> Iterator[Iterator[tuple[PurePosixPath, IO[bytes]]]]:
+def _members(file: Path, most_bytes: int, *, is_zip: bool) -> Iterator[Iterator[tuple[PurePosixPath, IO[bytes]]]]:
     if is_zip:
         with zipfile.ZipFile(file) as archive:
             yield _zipped(archive)
-    else:
-        with tarfile.open(file, "r|gz") as archive:
+        return
+    # A stream that tarfile unpacks itself is not compared with its checksum.
+    with gzip.open(file) as unzipped:
+        limited = _Limited(unzipped, 2 * most_bytes)
+        with tarfile.open(fileobj=limited, mode="r|") as archive:
             yield _tarred(archive)
+        while limited.read(PIECE_BYTES):
+            """To the end, where the checksum is."""
+
+
+class _Limited(io.RawIOBase):
+    """What was packed, taken or not, as far as it may go on."""
+
+    def __init__(self, unzipped: gzip.GzipFile, most_bytes: int) -> None:
+        super().__init__()
+        self._unzipped, self._left = unzipped, most_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; raises `FileUnreadable` once there are too many."""
+        piece = self._unzipped.read(size)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise FileUnreadable("the archive holds more than is taken at once")
+        return piece
 
 
 def _zipped(archive: zipfile.ZipFile) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:

@@ -72,8 +72,9 @@ def render_redis_conf(conf: RedisConf) -> str:
     ordered = directives_of(conf.parameters, conf.engine, conf.maxmemory)
     settings = dict(_settings(conf)) | ordered
     # One line per class of client: the parameters speak of replicas only.
-    own = _text([f"client-output-buffer-limit {PUBSUB_BUFFER}"], _access(conf))
-    return f"{config_text(settings, _renames(conf))}\n{own}"
+    buffers = _text([f"client-output-buffer-limit {PUBSUB_BUFFER}"])
+    access = [_text(_access(conf))] if _access(conf) else []
+    return "\n".join([buffers, config_text(settings, _renames(conf)), *access])
 
 
 def config_text(settings: Mapping[str, str], renames: Mapping[str, str]) -> str:

@@ -86,7 +86,7 @@ async def copy_data(
     _check(before, copy)
     async with copy.admitted():
         await copy.empty()
-        await copy.bring_functions(sources)
+        await bring_functions(sources, targets)
         await asyncio.gather(*(copy.bring(source, seen) for source, seen in zip(sources, before, strict=True)))
         await copy.compare()
     await copy.count(sources)
@@ -112,7 +112,7 @@ async def add_data(
     copy = _Copy(await _read_targets(targets), report, seen.keys, one_database=one_database)
     _check([seen], copy)
     async with copy.admitted():
-        await copy.bring_functions([source])
+        await bring_functions([source], targets)
         await copy.bring(source, seen)
         if quiet and not one_database:
             await copy.compare()
@@ -120,6 +120,19 @@ async def add_data(
         raise CopyFailed(lack)
     await _check_same([source], [seen])
     return copy.progress
+
+
+async def bring_functions(sources: Sequence[Client], targets: Sequence[Client]) -> None:
+    """Every target has the functions of all sources, besides its own. Raises `CopyFailed`, `EngineUnreachable`."""
+    for source in sources:
+        if not await _has_functions(source):
+            continue
+        library = await call(source, "FUNCTION", "DUMP")
+        for target in targets:
+            try:
+                await call(target, "FUNCTION", "RESTORE", library, "REPLACE")
+            except EngineRefused as refusal:
+                raise CopyFailed(f"functions do not pass: {_meant(refusal)}") from refusal
 
 
 def databases_in_use(masters: Sequence[NodeFacts]) -> list[int]:
@@ -200,15 +213,6 @@ class _Copy:
         for target in self.targets:
             await call(target.client, "FLUSHALL", "SYNC")
             await call(target.client, "FUNCTION", "FLUSH", "SYNC")
-
-    async def bring_functions(self, sources: Sequence[Client]) -> None:
-        """Every target has the functions of all sources."""
-        for source in sources:
-            if not await _has_functions(source):
-                continue
-            library = await call(source, "FUNCTION", "DUMP")
-            for target in self.targets:
-                await call(target.client, "FUNCTION", "RESTORE", library, "REPLACE")
 
     async def bring(self, source: Client, seen: NodeFacts) -> None:
         """The targets have the source's keys, with their deadlines."""
@@ -311,7 +315,7 @@ class _Copy:
             try:
                 await call(pair.source, *self._migration(pair, at, [key]))
             except EngineRefused as refusal:
-                raise CopyFailed(f"{_named(key)} does not pass: {refusal}") from refusal
+                raise CopyFailed(f"{_named(key)} does not pass: {_meant(refusal)}") from refusal
 
     def _migration(self, pair: _Pair, at: int, keys: Sequence[Key]) -> tuple[Any, ...]:
         how = (int(KEY_SECONDS * 1000), "COPY", "REPLACE", "AUTH2", COPIER, self.secret)
@@ -387,6 +391,11 @@ async def _check_same(sources: Sequence[Client], before: Sequence[NodeFacts]) ->
         now = await observe_node(source)
         if (now.raw["run_id"], now.role) != (seen.raw["run_id"], "master"):
             raise SourceChanged(f"{NodeAddress(*address_of(source))} was restarted or replaced meanwhile")
+
+
+def _meant(refusal: EngineRefused) -> str:
+    """What a target says of what it cannot read, in words that whoever made it understands."""
+    return f"the data is of a newer engine ({refusal})" if "DUMP payload version" in str(refusal) else str(refusal)
 
 
 def _lasting(masters: Sequence[NodeFacts]) -> dict[int, int]:

@@ -75,8 +75,8 @@ class SetAside:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._going, self._kept, self._returning = (
-            folder / f"before-restore{end}" for end in (".going", "", ".returning")
+        self._going, self._kept, self._returning, self._dropped = (
+            folder / f"before-restore{end}" for end in (".going", "", ".returning", ".dropped")
         )
 
     def take(self) -> None:
@@ -98,8 +98,11 @@ class SetAside:
                 place.rmdir()
 
     def drop(self) -> None:
-        """What was taken is not kept any longer."""
-        shutil.rmtree(self._kept, ignore_errors=True)
+        """What was taken is not kept any longer; what is half removed is never given back."""
+        shutil.rmtree(self._dropped, ignore_errors=True)
+        if self._kept.exists():
+            self._kept.rename(self._dropped)
+            shutil.rmtree(self._dropped, ignore_errors=True)
 
 
 def _move_data(source: Path, target: Path) -> None:

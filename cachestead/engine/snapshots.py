@@ -18,6 +18,8 @@ from cachestead.engine.errors import EngineRefused, EngineUnreachable
 SILENCE_SECONDS = 60.0
 """How long a node may send nothing. While it prepares the image it sends a line a second, if only an empty one."""
 PIECE_BYTES = 1024 * 1024
+NO_PORT = "65536"
+"""What is no port, and is said to be ours: Sentinels would remember, and ask, whoever has one."""
 _MARK_BYTES = 40
 """An image without a length ends with a mark that was announced before it."""
 
@@ -36,6 +38,8 @@ async def stream_snapshot(client: Client) -> AsyncGenerator[bytes, None]:
     wire = _Wire(node, reader, writer)
     try:
         await _log_in(wire, client)
+        # Whoever asks for an image is listed among the replicas; no Sentinel takes one at such a port for one.
+        await wire.ask("REPLCONF", "listening-port", NO_PORT, may_refuse=True)
         # An image is sent with a mark at its end, and nothing after it; older engines know the second word only.
         await wire.ask("REPLCONF", "rdb-only", "1", may_refuse=True)
         await wire.ask("REPLCONF", "capa", "eof", may_refuse=True)

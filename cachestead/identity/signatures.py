@@ -35,6 +35,7 @@ _PLAIN_PATH = re.compile(rb"[A-Za-z0-9\-_.~/]*")
 _DATE_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _DATE_COMPLAINT = "X-Sdk-Date must be of the form YYYYMMDDTHHMMSSZ."
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_DECLARED = re.compile(rf"[0-9a-f]{{64}}|{_UNSIGNED}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ACCESS_KEY = re.compile(r"[!-+\--.0-~]{1,64}")  # printable, without comma and slash
 
@@ -195,7 +196,7 @@ def _variants(
 def _payload_hashes(body: bytes | None, declared: list[str] | None) -> tuple[str, ...]:
     """What may stand for the body; `declared` are the values of a *signed* X-Sdk-Content-Sha256."""
     if body is None:
-        if declared is None or len(declared) != 1:
+        if declared is None or len(declared) != 1 or not _DECLARED.fullmatch(declared[0]):
             raise refusal(detail="Sign X-Sdk-Content-Sha256: the content's hash, or UNSIGNED-PAYLOAD.")
         return (declared[0],)
     if not body:

@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from cachestead.objects.chunks import peek, within
-from cachestead.objects.errors import ObjectMissing, ObjectsUnavailable
+from cachestead.objects.errors import ObjectMissing, ObjectsError, ObjectsUnavailable
 from cachestead.settings import ObjectSettings
 
 if TYPE_CHECKING:  # the library has these for type checkers only
@@ -71,12 +71,12 @@ class Bucket:
                     max_concurrency=_PARTS_AT_ONCE,
                 )
                 if self._root:
-                    await asyncio.to_thread(_settle, self._root / key)
-        except ObjectMissing as exc:
-            raise ObjectsUnavailable(f"there is no bucket {self.name}") from exc
-        except ObjectsUnavailable:
+                    await asyncio.to_thread(_settle, self._root, key)
+        except ObjectsError as exc:
             if source.failure is not None:
                 raise source.failure from None
+            if isinstance(exc, ObjectMissing):
+                raise ObjectsUnavailable(f"there is no bucket {self.name}") from exc
             raise
         finally:
             await source.stop()
@@ -85,10 +85,28 @@ class Bucket:
         """All bytes, or a span of some of them that is inside: from the first until before the second."""
         self._check_present(key)
         with _translated(key):
+            if self._root:
+                async for piece in self._by_pieces(key, span):
+                    yield piece
+                return
             found, is_cut = await self._begin(key, span)
             pieces: AsyncIterator[bytes] = found.stream(min_chunk_size=PIECE)
             async for piece in pieces if span is None or is_cut else within(pieces, *span):
                 yield bytes(piece)
+
+    async def _by_pieces(self, key: str, span: tuple[int, int] | None) -> AsyncGenerator[bytes]:
+        """A file, asked for piece by piece: the library's own stream of one has pieces of some KiB, and is slow.
+
+        Raises `ObjectsUnavailable` if another file took its place meanwhile.
+        """
+        before = await obstore.head_async(self._store, key)
+        at, stop = span or (0, before["size"])
+        while at < stop:
+            piece = await obstore.get_range_async(self._store, key, start=at, end=min(at + PIECE, stop))
+            at += len(piece)
+            yield bytes(piece)
+        if (await obstore.head_async(self._store, key))["e_tag"] != before["e_tag"]:
+            raise ObjectsUnavailable(f"{key} was replaced while it was read")
 
     async def _begin(self, key: str, span: tuple[int, int] | None) -> tuple[GetResult, bool]:
         """An answer, and whether it is the span only."""
@@ -256,19 +274,19 @@ def _is_key(key: str) -> bool:
     )
 
 
-def _settle(path: Path) -> None:
+def _settle(root: Path, key: str) -> None:
     """A file that is whole stays so when the machine loses power, and is its owner's alone."""
+    path = root / key
     try:
-        with path.open("rb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        path.chmod(0o600)
+        for place in (path, *(folder for folder in path.parents if folder.is_relative_to(root))):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except FileNotFoundError:
-        return  # removed, or replaced, meanwhile
+        return  # removed meanwhile
     except OSError:
         path.unlink(missing_ok=True)
         raise

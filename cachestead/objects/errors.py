@@ -10,6 +10,9 @@ class ObjectsError(Exception):
 class ObjectMissing(ObjectsError):
     """There is no such key or bucket."""
 
+    def __str__(self) -> str:
+        return f"{super().__str__()} is not there"
+
 
 class ObjectDamaged(ObjectsError):
     """An encrypted object is not what was put: cut off, altered, or encrypted with another key.

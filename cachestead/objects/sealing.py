@@ -108,6 +108,7 @@ async def _filtered(run: Filter, chunks: AsyncIterator[bytes]) -> AsyncGenerator
         loop.call_soon_threadsafe(asked.put_nowait, what)
         answer = answers.get()
         if isinstance(answer, _Gone):
+            answers.put(answer)  # for whatever the library asks while it gives up
             raise answer
         return answer
 

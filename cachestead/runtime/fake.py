@@ -70,7 +70,7 @@ class FakeRuntime:
         while (node := await self._exits.get()) is not None:
             yield node
 
-    def last_words(self, node: NodeId) -> str:
+    def last_words(self, node: NodeId, lines: int = 8) -> str:  # noqa: ARG002 - what it says is short
         """Why the node was refused, if it was."""
         return self._refused.get(node, "")
 

@@ -74,8 +74,8 @@ class NodeRuntime(Protocol):
     def exits(self) -> AsyncIterator[NodeId]:
         """Nodes whose process ended without being asked to, as it happens (within 100 ms)."""
 
-    def last_words(self, node: NodeId) -> str:
-        """The end of the node's own log, for people; empty where there is none."""
+    def last_words(self, node: NodeId, lines: int = 8) -> str:
+        """The end of the node's own log; empty where there is none."""
 
     def free_port(self, address: str) -> int:
         """A port of the address that nothing listens on."""

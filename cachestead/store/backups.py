@@ -118,16 +118,17 @@ async def mark_leaving(tx: Tx, backup_id: str, leaves_as: BackupStatus) -> None:
 
 
 async def mark_staying(tx: Tx, backup_id: str, error: TaskError, reason: str) -> None:
-    """The files of a backup that is leaving could not be removed yet."""
-    leaving = (backups.c.id == backup_id, backups.c.leaves_as.is_not(None))
+    """The files of a backup that is leaving could not be removed yet; one that failed says why it did."""
+    leaving = (backups.c.id == backup_id, backups.c.leaves_as != BackupStatus.FAILED.value)
     await tx.execute(update(backups).where(*leaving).values(error=error.value, reason=reason))
 
 
 async def mark_gone(tx: Tx, backup_id: str, at: datetime) -> None:
     """The files of a backup that was leaving are removed: it is in the state that it was to have then."""
-    leaving = (backups.c.id == backup_id, backups.c.leaves_as.is_not(None))
-    gone = {"status": backups.c.leaves_as, "leaves_as": None, "error": None, "reason": None}
-    await tx.execute(update(backups).where(*leaving).values(**gone, updated_at=to_ms(at)))
+    leaving = update(backups).where(backups.c.id == backup_id, backups.c.leaves_as.is_not(None))
+    good = leaving.where(backups.c.leaves_as != BackupStatus.FAILED.value)
+    await tx.execute(good.values(error=None, reason=None))
+    await tx.execute(leaving.values(status=backups.c.leaves_as, leaves_as=None, updated_at=to_ms(at)))
 
 
 async def is_restored(tx: Tx, backup_id: str) -> bool:

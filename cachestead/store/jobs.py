@@ -41,6 +41,11 @@ async def save_details(tx: Tx, job_id: str, details: dict[str, Any]) -> None:
     await tx.execute(update(jobs).where(jobs.c.id == job_id).values(details=details))
 
 
+async def save_params(tx: Tx, job_id: str, params: dict[str, Any]) -> None:
+    """What the job carries from one step to the next."""
+    await tx.execute(update(jobs).where(jobs.c.id == job_id).values(params=params))
+
+
 async def find_job(tx: Tx, project_id: str, job_id: str) -> Job | None:
     """One job of a project, or None."""
     found = await find_any_job(tx, job_id)

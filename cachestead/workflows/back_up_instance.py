@@ -25,8 +25,10 @@ from cachestead.engine.errors import EngineError, EngineRefused, FileUnreadable
 from cachestead.engine.info import observe_node
 from cachestead.engine.polling import until
 from cachestead.engine.snapshots import stream_snapshot
+from cachestead.objects.errors import ObjectsError
 from cachestead.store import backups as backup_store
 from cachestead.store.database import Tx
+from cachestead.workflows import leaving_backups
 from cachestead.workflows.backup_files import (
     Content,
     fetch_file,
@@ -67,9 +69,13 @@ async def take_snapshots(ctx: StepContext) -> None:
 
 
 async def remove_files(ctx: StepContext) -> None:
-    """No file of the backup is left."""
-    objects, backup = ctx.machinery.objects, await _load(ctx)
-    await objects.remove([key async for key in objects.list(backup.folder)])
+    """No file of the backup is left, or whoever finishes removals knows that there may be some."""
+    backup = await _load(ctx)
+    try:
+        await leaving_backups.remove_files(ctx.machinery, backup)
+    except ObjectsError:
+        async with ctx.machinery.database.writing() as tx:
+            await backup_store.mark_leaving(tx, backup.id, BackupStatus.FAILED)
 
 
 async def verify_files(ctx: StepContext) -> None:

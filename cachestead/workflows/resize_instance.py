@@ -25,6 +25,7 @@ from cachestead.domain.shards import instance_address, master_of, replicas_of, s
 from cachestead.domain.slots import plan_rebalance
 from cachestead.engine import cluster, replication, slot_migration
 from cachestead.engine.connection import Client
+from cachestead.engine.copying import bring_functions
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import CopyFailed, EngineError, SlotsInDanger
 from cachestead.engine.live import set_limits
@@ -81,6 +82,11 @@ async def remove_joining(ctx: StepContext) -> None:
 async def join_nodes(ctx: StepContext) -> None:
     """All nodes are members: each copies its master, and the Sentinels or the cluster know it."""
     await persist(ctx, lambda: _settle(ctx, ctx.instance.nodes))
+
+
+async def bring_functions_along(ctx: StepContext) -> None:
+    """New shards have the functions of those there were: whoever calls one may come to any."""
+    await persist(ctx, lambda: _bring_functions(ctx))
 
 
 async def drop_leaving(ctx: StepContext) -> None:
@@ -162,6 +168,20 @@ async def persist(ctx: StepContext, act: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(AGAIN_SECONDS)
         else:
             return
+
+
+async def _bring_functions(ctx: StepContext) -> None:
+    now = await with_roles_now(ctx.machinery, ctx.instance)
+    masters = [shard.master for shard in shards_of(now)]
+    old, new = (
+        [
+            client_of(ctx.machinery, now, node)
+            for node in masters
+            if (node.id in ctx.job.params["joining"]) == joins
+        ]
+        for joins in (False, True)
+    )
+    await bring_functions(old, new)
 
 
 async def _limit(ctx: StepContext, flavor: Flavor) -> None:
@@ -384,5 +404,8 @@ LIMIT = Step(set_new_limits, undo=set_old_limits)
 CHANGE_CAPACITY = _resize("change-capacity", (LIMIT,))
 ADD_REPLICAS = _resize("add-replicas", (START, Step(join_nodes), LIMIT), task="AddReplica")
 REMOVE_REPLICAS = _resize("remove-replicas", (_DROP, LIMIT), task="DelReplica")
-ADD_SHARDS = _resize("add-shards", (START, Step(join_nodes), _WIDEN, Step(spread_slots, undo=gather_slots), LIMIT))
+ADD_SHARDS = _resize(
+    "add-shards",
+    (START, Step(join_nodes), Step(bring_functions_along), _WIDEN, Step(spread_slots, undo=gather_slots), LIMIT),
+)
 REMOVE_SHARDS = _resize("remove-shards", (_WIDEN, Step(spread_slots, undo=gather_slots), _DROP, LIMIT))

@@ -2,7 +2,8 @@
 
 Before: the record is RESTORING, and the restoration is on record, waiting. After: the instance has what the backup
 has and nothing else. Nobody reads or writes from the moment its nodes stop until all is there and counted. If it
-fails before that: the instance has the data that it had, and serves; the record says why.
+fails before that: the instance has the data that it had, and serves; the record says why. Once a tenant may write
+there is no way back, for that would lose what was written.
 
 Files that fit go where engines look for their data: one for each shard, of the same slots, by the same engine. Of
 others a staging engine sends the keys to whoever owns them now. The data of before lies beside until all is well.
@@ -15,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cachestead.domain.backups import Backup, BackupFile, BackupFormat, Restore, RestoreStatus, TaskError
 from cachestead.domain.instances import Node
@@ -107,13 +109,16 @@ async def place_files(ctx: StepContext) -> None:
     for node in ctx.instance.nodes:
         await asyncio.to_thread(SetAside(ctx.machinery.runtime.node_folder(node.id)).take)
     masters = {shard.index: shard.master for shard in shards_of(ctx.instance)}
-    for name, shard in (ctx.job.details["places"] or {}).items():
+    for name, shard in (ctx.job.params["places"] or {}).items():
         file = next(one for one in backup.files if one.name == name)
         await asyncio.to_thread(_place, ctx, masters[shard], file, backup.format)
 
 
 async def put_back(ctx: StepContext) -> None:
-    """Nothing runs, and the nodes' folders hold what they held before."""
+    """Nothing runs, and the nodes' folders hold what they held before; unless tenants were let in already."""
+    if ctx.job.params.get("opened"):
+        await remove_old(ctx)
+        return
     await stop_all(ctx, graceful=False)
     for node in ctx.instance.nodes:
         await asyncio.to_thread(SetAside(ctx.machinery.runtime.node_folder(node.id)).give_back)
@@ -126,6 +131,7 @@ async def load_data(ctx: StepContext) -> None:
 
 async def open_instance(ctx: StepContext) -> None:
     """Tenants may do what they may, at the instance's address, and whoever watches does."""
+    await _note(ctx, opened=True)
 
     async def act() -> None:
         users, engine = users_of(ctx.machinery.vault, ctx.instance), engine_of(ctx.machinery, ctx.instance)
@@ -148,8 +154,7 @@ async def _fetch_all(ctx: StepContext, backup: Backup) -> None:
     places = await _match(ctx, backup)
     if places is None and not engine_of(ctx.machinery, ctx.instance).has_acl:
         raise EngineRefused(f"{ctx.instance.binary} starts from files of its own making and shape only")
-    async with ctx.machinery.database.writing() as tx:
-        await job_store.save_details(tx, ctx.job.id, {**ctx.job.details, "places": places})
+    await _note(ctx, places=places)
     tell, done = _Teller(ctx), 0
 
     async def passed(size: int) -> None:
@@ -178,6 +183,12 @@ async def _match(ctx: StepContext, backup: Backup) -> dict[str, int] | None:
     files = {file.name: owners.get(file.slots or "") for file in backup.files}
     places = {name: index for name, index in files.items() if index is not None}
     return places if len(set(places.values())) == len(shards) else None
+
+
+async def _note(ctx: StepContext, **facts: Any) -> None:
+    """Later steps, and undos, find this in what the job carries."""
+    async with ctx.machinery.database.writing() as tx:
+        await job_store.save_params(tx, ctx.job.id, {**ctx.job.params, **facts})
 
 
 def _incoming(ctx: StepContext, file: BackupFile) -> Path:
@@ -209,7 +220,7 @@ async def _load_all(ctx: StepContext) -> None:
     _, backup = await _load(ctx)
     await _start(ctx, closed=True)
     await await_replication(ctx)
-    if ctx.job.details["places"] is None:
+    if ctx.job.params["places"] is None:
         await _copy_all(ctx, backup)
     await until(partial(_compare, ctx, backup), COUNT_SECONDS, CopyFailed)
     masters = [client_of(ctx.machinery, ctx.instance, node) for node in masters_of(ctx.instance)]
@@ -282,6 +293,7 @@ async def _open(ctx: StepContext) -> None:
             await asyncio.to_thread(image.unlink, missing_ok=True)
     await open_endpoint(ctx)
     await watch_instance(ctx)
+    await verify(ctx)
 
 
 class _Teller:
@@ -345,7 +357,6 @@ RESTORE_INSTANCE = Workflow(
         Step(place_files, undo=put_back),
         Step(load_data),
         Step(open_instance),
-        Step(verify),
         Step(remove_old),
     ),
     succeed=change_done,

@@ -36,6 +36,14 @@ _PORTS = 5
 """How many ports are tried: between choice and use another process may take one."""
 _WARNING = " # "
 """What stands before a warning in an engine's log."""
+_UP = "Server initialized"
+"""What an engine says before it reads. What it says before that is about itself."""
+_OF_MACHINE = "WARNING"
+"""How warnings about the machine begin."""
+_FUNCTION = " -> "
+"""What stands between a place in the engine's own code and what is wrong."""
+_LINES = 100
+"""How much of a log is read: of some files engines say a lot."""
 
 
 @dataclass
@@ -97,7 +105,7 @@ class Staging:
                     raise
             except NodeNotStarted as ended:
                 # It listens before it reads, unless the file ends it at once.
-                raise _failure(ended.reason) from ended
+                raise self._failure() from ended
             else:
                 break
         return address
@@ -108,12 +116,19 @@ class Staging:
         async def look() -> str | None:
             sighting = (await sightings_now(self.machinery)).get(self.node)
             if sighting is None or not sighting.running:
-                raise _failure(self.machinery.runtime.last_words(self.node))
+                raise self._failure()
             seen[:] = [await observe_node(client)]
             return "it is still reading" if seen[0].loading else None
 
         await until(look, LOAD_SECONDS, FileUnreadable, pause=_PAUSE)
         return seen[0]
+
+    def _failure(self) -> EngineError:
+        """What the engine warned of first once it was up; if of nothing, the file is not at fault."""
+        words = self.machinery.runtime.last_words(self.node, _LINES).rpartition(_UP)[2]
+        warnings = [line.split(_WARNING, 1)[1] for line in words.splitlines() if _WARNING in line]
+        told = [warning.rpartition(_FUNCTION)[2] for warning in warnings if not warning.startswith(_OF_MACHINE)]
+        return FileUnreadable(told[0][:300]) if told else LoadInterrupted("an engine ended while it read a file")
 
 
 @asynccontextmanager
@@ -135,11 +150,3 @@ def _place(file: Path, folder: Path, form: BackupFormat, engine: Engine) -> None
         datafiles.place_aof(file, folder, engine)
     else:
         datafiles.place_rdb(file, folder, engine, append_only=False)
-
-
-def _failure(words: str) -> EngineError:
-    """What the engine warned of last, without when and who; if it did not, the file is not at fault."""
-    warnings = [line.split(_WARNING, 1)[1] for line in words.splitlines() if _WARNING in line]
-    return (
-        FileUnreadable(warnings[0][:300]) if warnings else LoadInterrupted("an engine ended while it read a file")
-    )

@@ -183,7 +183,7 @@ def test_an_instance_goes_back_to_what_it_was(
     assert answer.status_code == 200, answer.text
     restored = answer.json()["restore_id"]
     service.wait(instance["instance_id"])
-    [record] = api.get(f"{one}/restores").json()["restore_record_response"]
+    record = api.get(f"{one}/restores").json()["restore_record_response"][0]
     assert list(departures(record, "InstanceRestoreInfo")) == []
     assert (
         record.items()
@@ -213,17 +213,25 @@ def test_one_backup_at_a_time(api: httpx.Client, one: str, instance: dict[str, A
 
 
 def test_what_is_under_way_is_neither_deleted_nor_used(api: httpx.Client, one: str):
-    made = api.post(f"{one}/backups", json={}).json()["backup_id"]
-    listed = find(api, one, made)
-    refusals = [
-        api.delete(f"{one}/backups/{made}"),
-        api.post(f"{one}/backups/{made}/links", json={"expiration": 300}),
-        api.post(f"{one}/restores", json={"backup_id": made}),
-    ]
-    assert (listed["status"], listed["is_support_restore"]) in {("waiting", "FALSE"), ("backuping", "FALSE")}
-    for answer, code in zip(refusals, ("DCS.4096", "DCS.4087", "DCS.4087"), strict=True):
+    def ask() -> tuple[str, list[httpx.Response]] | None:
+        """The answers, if the backup was under way until after the last of them."""
+        made = api.post(f"{one}/backups", json={}).json()["backup_id"]
+        answers = [
+            api.delete(f"{one}/backups/{made}"),
+            api.post(f"{one}/backups/{made}/links", json={"expiration": 300}),
+            api.post(f"{one}/restores", json={"backup_id": made}),
+        ]
+        listed = find(api, one, made)
+        settled(api, one, made)
+        in_time = (listed["status"], listed["is_support_restore"]) in {
+            ("waiting", "FALSE"),
+            ("backuping", "FALSE"),
+        }
+        return (made, answers) if in_time else None
+
+    made, answers = eventually(ask)
+    for answer, code in zip(answers, ("DCS.4096", "DCS.4087", "DCS.4087"), strict=True):
         check_refused(answer, code, made)
-    settled(api, one, made)
 
 
 def test_a_deleted_backup_is_gone_for_good(api: httpx.Client, one: str):
@@ -245,6 +253,25 @@ def test_a_backup_is_deleted_once_however_many_ask(api: httpx.Client, one: str):
     assert {answer.status_code for answer in answers} <= {204, 400}
     assert 204 in {answer.status_code for answer in answers}
     check_refused(api.delete(path), "DCS.4031")
+
+
+def test_a_backup_is_either_deleted_or_restored_from(
+    service: Installation, api: httpx.Client, one: str, instance: dict[str, Any]
+):
+    for _ in range(3):
+        made = back_up(api, one)["backup_id"]
+        with ThreadPoolExecutor(2) as threads:
+            restoring = threads.submit(api.post, f"{one}/restores", json={"backup_id": made})
+            deleting = threads.submit(api.delete, f"{one}/backups/{made}")
+        outcome = (restoring.result().status_code, deleting.result().status_code)
+        assert outcome in {(200, 400), (400, 204)}, (restoring.result().text, deleting.result().text)
+        if outcome == (200, 400):
+            check_refused(deleting.result(), "DCS.4097", made)
+            service.wait(instance["instance_id"])
+            newest = api.get(f"{one}/restores").json()["restore_record_response"][0]
+            assert (newest["backup_id"], newest["status"]) == (made, "succeed")
+        else:
+            check_refused(restoring.result(), "DCS.4087", "backup_id")
 
 
 BAD_BACKUPS = [

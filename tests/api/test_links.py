@@ -18,6 +18,7 @@ import pytest
 from installation import Installation, eventually
 from object_stores import MIB, S3Server, find_rclone, pieces
 from postgresql import NewDatabase
+from refusals import check_refused
 
 from cachestead import bootstrap
 from cachestead.identity.secrets import Vault
@@ -248,3 +249,34 @@ def test_a_reader_that_leaves_holds_nothing_open(linked: Linked) -> None:
     assert linked.installation.process
     descriptors = Path(f"/proc/{linked.installation.process.pid}/fd")
     eventually(lambda: not any("dump.rdb" in str(one.readlink()) for one in descriptors.iterdir()))
+
+
+def test_a_server_that_is_down_and_comes_back(tmp_path: Path, new_database: NewDatabase) -> None:
+    if find_rclone() is None:
+        pytest.skip("rclone is not installed")
+    server = S3Server(tmp_path / "s3" / "buckets").start()
+    chosen = server.settings(direct_links=False)
+    words = {f"OBJECTS__{name.upper()}": str(value) for name, value in chosen.items()}
+    made = Installation(tmp_path / "data", new_database(), words)
+    try:
+        linked = Linked(made.start(), ObjectSettings(**chosen))
+        linked.put("links/dump.rdb", b"content")
+        url, headers = linked.link("links/dump.rdb"), {"X-Auth-Token": made.token()}
+        file = f"{made.endpoint}/objects/cachestead/{made.env['project_id']}/imports/x"
+        server.kill()
+
+        answer = httpx.get(url, timeout=20)
+        assert (answer.status_code, "<Code>ServiceUnavailable</Code>" in answer.text) == (503, True)
+        for answer in (
+            httpx.put(file, headers=headers, content=b"x", timeout=20),
+            httpx.delete(file, headers=headers, timeout=20),
+            httpx.get(f"{made.endpoint}/objects/cachestead", headers=headers, timeout=20),
+        ):
+            check_refused(answer, "DCS.5000", status=500)
+        server.start()
+        assert httpx.get(url).content == b"content"
+        assert httpx.put(file, headers=headers, content=b"x").status_code == 200
+        assert chosen["secret_key"] not in made.log()
+    finally:
+        made.remove()
+        server.kill()

@@ -182,6 +182,8 @@ def test_a_task_is_told_as_the_contract_says(
 def test_files_are_told_as_they_were_named(
     service: Installation, api: httpx.Client, target: dict[str, Any], uploaded: dict[str, Any]
 ):
+    bytes_of_it = ended(service, api, begin(api, order(target, of_files(uploaded, size=880232))))
+    assert bytes_of_it["backup_files"]["files"][0]["size"] == "880232"
     shown = ended(service, api, begin(api, order(target, of_files(uploaded))))
     assert list(departures(shown, "ShowMigrationTaskResponse")) == []
     assert shown["backup_files"] == of_files(uploaded) | {"backup_id": None}
@@ -216,8 +218,8 @@ def test_one_thing_at_a_time(
     service: Installation, api: httpx.Client, target: dict[str, Any], source: dict[str, Any], backup: str
 ):
     task = begin(api, order(target, of_backup(backup)))
-    check_refused(api.post("/migration-task", json=order(target, of_backup(backup))), "DCS.4114")
     check_refused(api.delete(f"/instances/{source['instance_id']}/backups/{backup}"), "DCS.4017", backup)
+    check_refused(api.post("/migration-task", json=order(target, of_backup(backup))), "DCS.4114")
     assert ended(service, api, task)["status"] == "SUCCESS"
 
 

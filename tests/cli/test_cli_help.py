@@ -11,7 +11,18 @@ def _paths(command, path=()):
         yield from _paths(child, (*path, name))
 
 
-WITH_COMMANDS = {"instance", "metric", "object", "parameter", "session", "tag", "task", "template"}
+WITH_COMMANDS = {
+    "backup",
+    "instance",
+    "metric",
+    "migration",
+    "object",
+    "parameter",
+    "session",
+    "tag",
+    "task",
+    "template",
+}
 PATHS = sorted(_paths(typer.main.get_command(app)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from callers import Call, Refused
@@ -110,6 +111,9 @@ def tell_of_an_instance(story: Story, mode: str) -> None:
     instance = _restart(story, instance, mode)
     _look_at_figures(story, instance)
     instance = _flush(story, instance)
+    if mode == "ha":
+        _back_up_and_restore(story, instance)
+        _import(story, instance)
     _look_at_tasks(story, instance)
     _lock_password(story, instance)
     _remove(story, instance)
@@ -364,6 +368,66 @@ def _flush(story: Story, instance: Any) -> Any:
         client.set("after-flushing", "1")
         assert client.get("after-flushing") == "1"
     return flushed
+
+
+def _back_up_and_restore(story: Story, instance: Any) -> None:
+    one = instance.instance_id
+    with connect(instance, THIRD) as client:
+        client.mset({f"backed-up-{n}": str(n) for n in range(100)})
+    made = story.call("copy_instance", {"remark": story.mark, "backup_format": "rdb"}, instance_id=one)
+    story.settled(one)
+    [record] = story.call("list_backup_records", instance_id=one, limit=10, offset=0).backup_record_response
+    assert (record.backup_id, record.status, record.progress) == (made.backup_id, "succeed", "100.00")
+    assert (record.remark, record.backup_type, record.is_support_restore) == (story.mark, "manual", "TRUE")
+    found = story.call("list_backup_file_links", {"expiration": 300}, instance_id=one, backup_id=made.backup_id)
+    assert sum(len(httpx.get(link.link).content) for link in found.links) == record.size
+    with connect(instance, THIRD) as client:
+        client.flushall()
+        client.set("later", "1")
+    asked = {"backup_id": made.backup_id, "remark": story.mark}
+    restored = story.call("restore_instance", asked, instance_id=one)
+    story.settled(one)
+    [record] = story.call("list_restore_records", instance_id=one, limit=1000).restore_record_response
+    assert (record.restore_id, record.status, record.restore_remark) == (
+        restored.restore_id,
+        "succeed",
+        story.mark,
+    )
+    with connect(instance, THIRD) as client:
+        assert client.get("later") is None
+        assert client.mget(f"backed-up-{n}" for n in range(100)) == [str(n) for n in range(100)]
+
+
+def _import(story: Story, instance: Any) -> None:
+    one = instance.instance_id
+    [record] = story.call("list_backup_records", instance_id=one).backup_record_response
+    with connect(instance, THIRD) as client:
+        client.flushall()
+        client.set("stays", "1")
+    body = {
+        "task_name": f"story-{story.mark}",
+        "migration_type": "backupfile_import",
+        "migration_method": "full_amount_migration",
+        "backup_files": {"file_source": "backup_record", "backup_id": record.backup_id, "files": []},
+        "target_instance": {"id": one, "name": instance.name, "password": THIRD},
+    }
+    made = story.call("create_migration_task", body)
+    assert (made.name, made.status) == (body["task_name"], "MIGRATING")
+    story.settled(one)
+    shown = story.call("show_migration_task", task_id=made.id)
+    assert (shown.status, shown.target_instance.id, shown.target_instance.password) == ("SUCCESS", one, None)
+    figures = story.call("show_migration_task_stats", task_id=made.id)
+    assert (figures.full_migration_progress, figures.source_dbsize, figures.is_migrating) == ("100", "101", False)
+    [listed] = story.call("list_migration_task", name=story.mark).migration_tasks
+    assert (listed.task_id, listed.target_instance_id) == (made.id, one)
+    with connect(instance, THIRD) as client:
+        assert (client.get("stays"), client.get("backed-up-7")) == ("1", "7")
+    gone = story.call("delete_migration_task", {"task_id_list": [made.id]})
+    assert gone.task_id_list == [made.id]
+    story.call("delete_backup_file", instance_id=one, backup_id=record.backup_id)
+    with pytest.raises(Refused) as refusal:
+        story.call("delete_backup_file", instance_id=one, backup_id=record.backup_id)
+    assert (refusal.value.status, refusal.value.code) == (400, "DCS.4031")
 
 
 def _look_at_tasks(story: Story, instance: Any) -> None:

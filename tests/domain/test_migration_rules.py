@@ -32,7 +32,9 @@ def file(**changes: Any) -> ImportedFile:
         pytest.param({"source": None}, id="no word of the source"),
         pytest.param({"name": "a" * 64}, id="longest name"),
         pytest.param({"source": "backup_record", "backup_id": "b", "bucket": None, "files": ()}, id="a backup"),
-        pytest.param({"files": (file(size="880232"), file(name="b", size="1.5 gb"))}, id="sizes in other units"),
+        pytest.param(
+            {"files": (file(size="880232"), file(name="B.TGZ", size="1.5 gb"))}, id="sizes in other units"
+        ),
         pytest.param({"description": "d" * 1024}, id="longest description"),
     ],
 )
@@ -52,10 +54,12 @@ def test_orders_that_can_be_had(changes: dict[str, Any]):
         pytest.param({"source": "backup_record"}, "backup_id", id="no backup"),
         pytest.param({"bucket": ""}, "bucket_name", id="no bucket"),
         pytest.param({"files": ()}, "files", id="no files"),
-        pytest.param({"files": tuple(file(name=str(n)) for n in range(101))}, "files", id="too many files"),
+        pytest.param({"files": tuple(file(name=f"{n}.rdb") for n in range(101))}, "files", id="too many files"),
         pytest.param({"files": (file(), file())}, "files", id="a file twice"),
         pytest.param({"files": (file(name=""),)}, "file_name", id="no name"),
         pytest.param({"files": (file(name="\u00e9" * 257),)}, "file_name", id="name of too many bytes"),
+        pytest.param({"files": (file(name="rdb"),)}, "file_name", id="no ending"),
+        pytest.param({"files": (file(name="a.rar"),)}, "file_name", id="unknown ending"),
         pytest.param({"files": (file(name="a\x00b"),)}, "file_name", id="control character"),
         pytest.param({"files": (file(size="much"),)}, "size", id="no size"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachestead.domain.objects import backup_key, check_upload_name, import_key, own_key
+from cachestead.domain.objects import check_upload_name, import_key, own_key
 from cachestead.errors import InvalidParameter
 from cachestead.objects.errors import ObjectMissing
 from cachestead.operations.objects import importable
@@ -21,7 +21,6 @@ SETTINGS = ObjectSettings(
 
 
 def test_keys_are_below_the_project() -> None:
-    assert backup_key(PROJECT, "i", "b", "1.rdb") == f"{PROJECT}/backups/i/b/1.rdb"
     assert import_key(PROJECT, "x/y.rdb") == f"{PROJECT}/imports/x/y.rdb"
     assert own_key(PROJECT, "imports/x.rdb") == own_key(PROJECT, f"{PROJECT}/imports/x.rdb")
 

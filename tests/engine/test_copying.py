@@ -10,17 +10,16 @@ from collections.abc import Sequence
 import pytest
 import redis.asyncio as redis
 from clusters import Cluster, start_shards
-from real_engines import ADMIN_SECRET, USERS, Machine
+from filled import LIBRARY, fill, raw
+from real_engines import USERS, Machine
 
 from cachestead.engine import copying
-from cachestead.engine.acl import ADMIN, COPIER, copier_arguments
+from cachestead.engine.acl import COPIER, copier_arguments
 from cachestead.engine.cluster import form_cluster
 from cachestead.engine.comparing import differing
 from cachestead.engine.connection import Client, address_of
 from cachestead.engine.copying import Progress, copy_data
 from cachestead.engine.errors import CopyFailed, SourceChanged
-
-LIBRARY = "#!lua name=mine\nredis.register_function('mine', function() return 7 end)"
 
 
 async def plain(machine: Machine, number: int) -> Client:
@@ -34,38 +33,9 @@ async def cluster_of(machine: Machine, shards: Sequence[int]) -> Cluster:
     return cluster
 
 
-def raw(machine: Machine, client: Client, database: int = 0) -> redis.Redis:
-    """Our own client without a coding."""
-    host, port = address_of(client)
-    return machine._kept(redis.Redis(host=host, port=port, username=ADMIN, password=ADMIN_SECRET, db=database))
-
-
 def cluster_tenant(cluster: Cluster) -> redis.RedisCluster:
     host, port = address_of(cluster.masters[0])
     return cluster.machine._kept(redis.RedisCluster(host=host, port=port, password=USERS.tenant_password))
-
-
-async def fill(client: redis.Redis | redis.RedisCluster) -> None:
-    """Every type, small and large, with and without a deadline."""
-    await client.set(b"\xff\x00\xfe binary", b"\xff" * 10)
-    await client.set("text", "value", pxat=int(time.time() * 1000) + 3_600_123)
-    await client.set("number", 42)
-    await client.set("large", b"\x01\x02" * 3_000_000)
-    await client.rpush("list", *range(1000))
-    await client.sadd("few", "a", "b")
-    await client.sadd("many", *(f"member-{n}" for n in range(2000)))
-    await client.hset("fields", mapping={f"field-{n}": n for n in range(2000)})
-    await client.hset("dated", "field", "value")
-    await client.pexpireat("dated", int(time.time() * 1000) + 7_200_321)
-    await client.zadd("scores", {f"member-{n}": n / 3 for n in range(2000)})
-    await client.pfadd("uniques", *range(5000))
-    await client.setbit("bits", 100_000, 1)
-    await client.geoadd("places", (13.361389, 38.115556, "Palermo"))
-    for number in range(300):
-        await client.xadd("stream", {"number": number}, id=f"{number + 1}-1")
-    await client.xgroup_create("stream", "readers", "5-1")
-    await client.xreadgroup("readers", "one", {"stream": ">"}, count=10)
-    await client.xack("stream", "readers", "7-1")
 
 
 @pytest.mark.parametrize("road", ["one to a cluster", "a cluster to one", "one to one"])

@@ -210,6 +210,13 @@ def test_of_a_body_that_comes_later_the_declared_hash_counts():
     refused(with_content(declared, declared), request("POST", headers=[*headers, *headers], body=None))
 
 
+@pytest.mark.parametrize("word", ["x", "", "E" * 64, "unsigned-payload"])
+def test_of_a_body_that_comes_later_no_nonsense_is_declared(word):
+    headers = [("x-sdk-content-sha256", word)]
+
+    refused(with_content(word, word), request("POST", headers=headers, body=None))
+
+
 def test_of_a_body_that_comes_later_something_must_be_declared():
     authorization = direct("x-sdk-date", sign(f"POST\n/v2/x/\n\nx-sdk-date:{DATE}\n\nx-sdk-date\n{EMPTY}"))
 

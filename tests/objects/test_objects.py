@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from object_stores import BUCKET, MIB, content_of, keys_of, open_store, pieces
 
-from cachestead.objects.errors import ObjectMissing
+from cachestead.objects.errors import ObjectDamaged, ObjectMissing
 from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
 
@@ -70,6 +70,19 @@ async def test_a_failing_iterator_leaves_nothing(objects: Objects, key: str, sen
         await objects.put(key, failing())
 
     await assert_missing(objects, key)
+
+
+@pytest.mark.parametrize("failure", [FileNotFoundError, OSError, ValueError, ObjectMissing, ObjectDamaged])
+async def test_what_an_iterator_raises_is_not_taken_for_the_store_s(
+    objects: Objects, key: str, failure: type[Exception]
+) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            yield os.urandom(MIB)
+        raise failure("of the source")
+
+    with pytest.raises(failure, match="of the source"):
+        await objects.put(key, failing())
 
 
 async def test_a_failing_iterator_leaves_what_was_there(objects: Objects, key: str) -> None:

@@ -128,4 +128,18 @@ async def test_no_thread_outlives_its_reader(taken: int) -> None:
     await sealed.aclose()
 
     assert closed.is_set() or not taken
-    await asyncio.to_thread(eventually, lambda: not any(one.name == "age" for one in threading.enumerate()))
+    await asyncio.to_thread(eventually, no_thread)
+
+
+async def test_no_thread_outlives_a_reader_that_leaves() -> None:
+    sealed = await joined(seal(pieces(*[os.urandom(MIB)] * 4), IDENTITY))
+
+    clear = unseal(pieces(sealed), IDENTITY)
+    await anext(clear)
+    await clear.aclose()
+
+    await asyncio.to_thread(eventually, no_thread)
+
+
+def no_thread() -> bool:
+    return not any(one.name == "age" for one in threading.enumerate())

@@ -269,12 +269,13 @@ async def test_what_is_being_restored_from_stays_until_that_is_over(application:
     assert (await statuses(application))[oldest.id] is BackupStatus.EXPIRED
 
 
-async def test_a_removal_that_was_cut_off_is_finished(application: Application):
+@pytest.mark.parametrize("leaves_as", [BackupStatus.DELETED, BackupStatus.FAILED])
+async def test_a_removal_that_was_cut_off_is_finished(application: Application, leaves_as: BackupStatus):
     backup = await add(application, MONDAY)
     async with application.database.writing() as tx:
-        await store.mark_leaving(tx, backup.id, BackupStatus.DELETED)
+        await store.mark_leaving(tx, backup.id, leaves_as)
     await at(application, MONDAY).run_pass()
-    assert await statuses(application) == {backup.id: BackupStatus.DELETED}
+    assert await statuses(application) == {backup.id: leaves_as}
     assert await keys_of(application.machinery.objects) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from crashes import settled
-from installation import Installation, eventually
+from installation import PASSWORD, Installation, eventually
 from records import admin_of
 
 from cachestead.domain.slots import slot_of
@@ -69,7 +69,7 @@ def fill(installation: Installation, instance: dict[str, Any], keys: int) -> Non
         master.execute_command("FUNCTION", "LOAD", "REPLACE", LIBRARY)
     for number in range(3 * len(masters)):
         tag = f"{{{number}}}"
-        _every_type(masters[owners[slot_of(tag)] if clustered else 0], tag)
+        fill_every_type(masters[owners[slot_of(tag)] if clustered else 0], tag)
     if not clustered:
         other = admin_of(installation, instance, masters[0].connection_pool.connection_kwargs["host"])
         other.connection_pool.connection_kwargs["db"] = 5
@@ -109,7 +109,8 @@ def _send(master: redis.Redis, commands: Iterable[bytes]) -> None:
         master.connection_pool.release(connection)
 
 
-def _every_type(client: redis.Redis, tag: str) -> None:
+def fill_every_type(client: redis.Redis, tag: str) -> None:
+    """A key of every type and some large ones, all in one slot."""
     client.set(f"{tag}binary\xff", b"\xff\x00" * 10)
     client.set(f"{tag}text", "value", pxat=int(time.time() * 1000) + 86_400_123)
     client.set(f"{tag}large", b"\x01\x02" * 1_000_000)
@@ -129,14 +130,20 @@ def _every_type(client: redis.Redis, tag: str) -> None:
 
 def digest(installation: Installation, instance: dict[str, Any]) -> dict[int, tuple[int, int]]:
     """How many keys there are by database, and what they hold, in a number for all. Equal data, equal digests."""
-    found: dict[int, dict[bytes, bytes]] = {}
-    for master in masters_of(installation, instance):
-        for name in master.info("keyspace"):
-            number = int(name.removeprefix("db"))
-            found.setdefault(number, {}).update(_pages(master, number))
+    found = contents(masters_of(installation, instance))
     return {
         number: (len(keys), sum(hash((key, held)) for key, held in keys.items())) for number, keys in found.items()
     }
+
+
+def contents(masters: Iterable[redis.Redis]) -> dict[int, dict[bytes, bytes]]:
+    """A digest of every key of each database."""
+    found: dict[int, dict[bytes, bytes]] = {}
+    for master in masters:
+        for name in master.info("keyspace"):
+            number = int(name.removeprefix("db"))
+            found.setdefault(number, {}).update(_pages(master, number))
+    return found
 
 
 def _pages(master: redis.Redis, number: int) -> Iterator[tuple[bytes, bytes]]:
@@ -165,34 +172,72 @@ def flush(installation: Installation, instance: dict[str, Any]) -> None:
 
 def back_up(installation: Installation, instance: dict[str, Any], **wish: Any) -> dict[str, Any]:
     """A backup that succeeded, as the list has it."""
-    with installation.http() as api:
-        answer = api.post(f"/instances/{instance['instance_id']}/backups", json=wish)
-    assert answer.status_code == 200, answer.text
-    backup = ended(installation, instance, "backups", answer.json()["backup_id"])
+    backup = ended(installation, instance, "backups", begin_backup(installation, instance, **wish))
     assert backup["status"] == "succeed", backup
     return backup
 
 
-def restore(installation: Installation, instance: dict[str, Any], backup: dict[str, Any]) -> dict[str, Any]:
-    """The restoration, ended, as the list has it."""
+def begin_backup(installation: Installation, instance: dict[str, Any], **wish: Any) -> str:
+    """Id of a backup that has begun."""
+    with installation.http() as api:
+        answer = api.post(f"/instances/{instance['instance_id']}/backups", json=wish)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["backup_id"])
+
+
+def begin_restore(installation: Installation, instance: dict[str, Any], backup: dict[str, Any]) -> str:
+    """Id of a restoration that has begun."""
     with installation.http() as api:
         body = {"backup_id": backup["backup_id"]}
         answer = api.post(f"/instances/{instance['instance_id']}/restores", json=body)
     assert answer.status_code == 200, answer.text
-    found = ended(installation, instance, "restores", answer.json()["restore_id"])
+    return str(answer.json()["restore_id"])
+
+
+def restore(installation: Installation, instance: dict[str, Any], backup: dict[str, Any]) -> dict[str, Any]:
+    """The restoration, ended, as the list has it."""
+    found = ended(installation, instance, "restores", begin_restore(installation, instance, backup))
     settled(installation, instance["instance_id"])
     return found
 
 
-def ended(installation: Installation, instance: dict[str, Any], kind: str, one: str) -> dict[str, Any]:
-    """The record of a backup or restoration once nothing more happens to it."""
+def ended(
+    installation: Installation, instance: dict[str, Any], kind: str, one: str | None = None
+) -> dict[str, Any]:
+    """The record of a backup or restoration once nothing more happens to it; the newest if none is named."""
     word = kind.removesuffix("s")
     listed = {"backups": "backup_record_response", "restores": "restore_record_response"}[kind]
 
     def look() -> dict[str, Any] | None:
         with installation.http() as api:
             answer = api.get(f"/instances/{instance['instance_id']}/{kind}", params={"limit": 100}).json()
-        found = next(each for each in answer[listed] if each[f"{word}_id"] == one)
+        found = next(each for each in answer[listed] if one in (None, each[f"{word}_id"]))
         return dict(found) if found["status"] in ("succeed", "failed") else None
 
     return eventually(look, BACKUP_SECONDS)
+
+
+def import_order(target: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
+    """A body for create_migration_task."""
+    return {
+        "task_name": "import-1",
+        "description": "",
+        "migration_type": "backupfile_import",
+        "migration_method": "full_amount_migration",
+        "backup_files": files,
+        "target_instance": {"id": target["instance_id"], "name": target["name"], "password": PASSWORD},
+    }
+
+
+def import_ended(installation: Installation) -> dict[str, Any]:
+    """The newest import, once it has ended."""
+
+    def look() -> dict[str, Any] | None:
+        with installation.http() as api:
+            newest = api.get("/migration-tasks").json()["migration_tasks"][0]
+            found = api.get(f"/migration-task/{newest['task_id']}").json()
+        return dict(found) if found["status"] != "MIGRATING" else None
+
+    found = eventually(look, BACKUP_SECONDS)
+    settled(installation, found["target_instance"]["id"])
+    return found

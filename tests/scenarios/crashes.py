@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from installation import Installation, eventually
@@ -23,8 +23,10 @@ class Crash:
 
     installation: Installation
 
-    def during(self, ask: Callable[[httpx.Client], httpx.Response], moment: str) -> httpx.Response | None:
-        """Ask, kill at the moment, start again; the answer if there was one before the end."""
+    def during(
+        self, ask: Callable[[httpx.Client], httpx.Response], moment: str, later: float = 0.0
+    ) -> httpx.Response | None:
+        """Ask, kill at the moment or some seconds later, start again; the answer if there was one before the end."""
         answers: list[httpx.Response] = []
 
         def request() -> None:
@@ -38,14 +40,16 @@ class Crash:
             if moment == ANSWERED:
                 thread.join(30)
             else:
-                _await_step(log, moment)
+                await_step(log, moment)
+            time.sleep(later)
             self.installation.kill()
             thread.join(30)
         self.installation.start()
         return answers[0] if answers else None
 
 
-def _await_step(log: Any, step: str) -> None:
+def await_step(log: IO[str], step: str) -> None:
+    """The step begins, as the service writes into this log; what it wrote before does not count."""
     deadline, line = time.monotonic() + 30, ""
     while time.monotonic() < deadline:
         line += log.readline()

@@ -24,17 +24,19 @@ from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 from sqlalchemy import select, union_all
 
+from cachestead.domain.backups import backups_folder
 from cachestead.domain.instances import Mode, State
 from cachestead.domain.slots import even_slots, key_in
 from cachestead.engine.acl import ADMIN
 from cachestead.engine.cluster import ClusterView, disagreement, read_view
 from cachestead.identity.secrets import Vault
 from cachestead.settings import FailoverSettings
-from cachestead.store.tables import addresses, facts, instances, nodes, proxies
+from cachestead.store.tables import addresses, backups, facts, instances, nodes, proxies
 
 COUNTER = "counter"
 BOUND = 20.0
 """Seconds without a write on a machine that has other work to do; `bench/failover.py` has the figures."""
+_OF_RESTORATIONS = ("restoring-*", "before-restore*")
 LAST_MOMENT = 50
 """Acknowledged writes that may be lost with a master: what a replica lags behind on a busy machine."""
 
@@ -289,9 +291,23 @@ def _nothing_is_left_over(installation: Installation) -> bool:
     own = {address for joined in records.living.values() for address in joined.split(",")}
     expected = {*records.nodes.values(), *own, *records.owners["sentinel"]}
     assert listening_addresses(installation) == expected, "nobody else listens in the subnet"
+    folders = (installation.folder / "nodes").iterdir()
+    odd = [path for one in folders for end in _OF_RESTORATIONS for path in one.glob(end)]
+    assert odd == [], "no node's folder has what a restoration put beside"
+    if "OBJECTS__ENDPOINT" not in installation.settings:
+        assert stored_backups(installation) == records.backup_files, (
+            "files of the backups on record, and no others"
+        )
     watched = {one.stem for one in (installation.folder / "vip" / "endpoints").glob("*.json")}
     assert watched <= {*records.living}, "no address is moved for an instance that is gone"
     return True
+
+
+def stored_backups(installation: Installation) -> set[str]:
+    """Files of backups in the folder that stands for the object store, below the bucket."""
+    bucket = installation.folder / "objects" / "cachestead"
+    found = (path for path in bucket.rglob("backups/**/*") if path.is_file())
+    return {str(path.relative_to(bucket)) for path in found}
 
 
 def running_nodes(installation: Installation) -> list[str]:
@@ -320,6 +336,8 @@ class Records:
     """Reserved addresses by owner."""
     living: dict[str, str]
     """The instances' own addresses by id, without those that are gone or were never made."""
+    backup_files: set[str]
+    """Where the files of backups are that there are."""
 
 
 def read_records(installation: Installation) -> Records:
@@ -330,9 +348,17 @@ def read_records(installation: Installation) -> Records:
         for address, owner in connection.execute(select(addresses.c.address, addresses.c.owner)):
             owners.setdefault(owner, set()).add(address)
         living = select(instances.c.id, instances.c.ip).where(instances.c.state.not_in(gone))
+        listed = connection.execute(
+            select(backups.c.project_id, backups.c.instance_id, backups.c.id, backups.c.files)
+        )
         processes = union_all(*(select(one.c.id, one.c.address) for one in (nodes, proxies)))
         return Records(
             dict(row for row in connection.execute(processes)),
             owners,
             dict(row for row in connection.execute(living)),
+            {
+                f"{backups_folder(project, instance)}{backup}/{file['name']}"
+                for project, instance, backup, files in listed
+                for file in files
+            },
         )

@@ -136,6 +136,17 @@ async def test_a_backup_that_leaves_is_found_until_it_is_gone(database: Database
         assert await store.list_any_leaving(tx) == []
 
 
+async def test_a_backup_that_failed_says_why_when_its_files_are_gone_too(database: Database):
+    failed = replace(BACKUP, status=BackupStatus.FAILED, error=TaskError.NO_BUCKET, reason="full")
+    async with database.writing() as tx:
+        await store.save_backup(tx, failed)
+        await store.mark_leaving(tx, BACKUP.id, BackupStatus.FAILED)
+        await store.mark_staying(tx, BACKUP.id, TaskError.NOT_DELETED, "no answer")
+        assert [one.error for one in await store.list_any_leaving(tx)] == [TaskError.NO_BUCKET]
+        await store.mark_gone(tx, BACKUP.id, failed.updated_at)
+        assert await store.find_any_backup(tx, BACKUP.id) == failed
+
+
 async def test_records_of_what_is_over_are_found_by_when_that_was(database: Database):
     over = [
         replace(BACKUP, id=str(number) * 36, status=status)

@@ -28,8 +28,16 @@ from sqlalchemy import select
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
 from cachestead.domain.accounts import AccountRole, AccountStatus
+from cachestead.domain.backups import Backup
 from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
+from cachestead.domain.migration_tasks import (
+    FileSource,
+    ImportOrder,
+    MigrationMethod,
+    MigrationType,
+    TargetOrder,
+)
 from cachestead.domain.orders import Order
 from cachestead.domain.parameters import Wanted
 from cachestead.domain.resizing import ResizeWish
@@ -41,7 +49,15 @@ from cachestead.engine.cluster import wait_agreed
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
-from cachestead.operations import accounts, parameters, passwords, resizing, sessions
+from cachestead.operations import (
+    accounts,
+    backups,
+    migration_tasks,
+    parameters,
+    passwords,
+    resizing,
+    sessions,
+)
 from cachestead.operations import instances as operations
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
@@ -344,6 +360,33 @@ async def _scan(world: World, instance_id: str) -> None:
     await sessions.scan_sessions(world.service, world.caller, instance_id, place.id)
 
 
+async def _back_up(world: World, instance_id: str) -> Backup:
+    return await backups.back_up(world.service, world.caller, instance_id, "", None)
+
+
+async def _backup_of(world: World, instance_id: str) -> str:
+    """The id of a backup that succeeded."""
+    backup = await _back_up(world, instance_id)
+    assert (await world.last_job(instance_id)).status is JobStatus.SUCCESS
+    return backup.id
+
+
+async def _restore(world: World, instance_id: str) -> None:
+    await backups.restore(world.service, world.caller, instance_id, await _backup_of(world, instance_id), "")
+
+
+async def _import(world: World, instance_id: str) -> None:
+    order = ImportOrder(
+        "generic",
+        MigrationType.IMPORT,
+        MigrationMethod.FULL,
+        TargetOrder(instance_id),
+        source=FileSource.BACKUP,
+        backup_id=await _backup_of(world, instance_id),
+    )
+    await migration_tasks.create_import(world.service, world.caller, order)
+
+
 async def _start_on_replica(world: World, instance_id: str, workflow: Workflow, **params: object) -> None:
     await _start(world, instance_id, workflow, lambda instance: replicas_of(instance)[0], **params)
 
@@ -389,6 +432,9 @@ ASK: dict[str, Ask] = {
     ),
     "update-acl-account": lambda world, one: _on_account(world, one, accounts.change_role, AccountRole.WRITE),
     "delete-acl-account": lambda world, one: _on_account(world, one, accounts.delete_account),
+    "back-up-instance": _back_up,
+    "restore-instance": _restore,
+    "import-backup": _import,
     "hang-up-kill-all-clients": lambda world, one: sessions.end_all_sessions(
         world.service, world.caller, one, None, everywhere=True
     ),
@@ -511,12 +557,12 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
 ON_PROXIES = {
     Mode.PROXY: {
         "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards",
-        "replace-nodes", "scan-clients",
+        "replace-nodes", "scan-clients", "back-up-instance", "restore-instance", "import-backup",
     },
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-parameters", "change-password", "change-capacity", "add-replicas",
         "remove-replicas", "leave-domain-name", "switch-master", "move-address",
-        "hang-up-kill-all-clients", *ON_ACCOUNTS,
+        "hang-up-kill-all-clients", "restore-instance", *ON_ACCOUNTS,
     },
 }  # fmt: skip
 """Workflows that act on proxies, each on the type where there is more to it."""

@@ -90,7 +90,7 @@ class NodeFolder:
         """The end of the log, for people."""
         try:
             with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - 4096))
+                log.seek(max(0, self.log.stat().st_size - 512 * count))
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""

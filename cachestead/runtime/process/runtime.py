@@ -104,9 +104,9 @@ class ProcessRuntime:
         while (node := await self._exits.get()) is not None:
             yield node
 
-    def last_words(self, node: NodeId) -> str:
+    def last_words(self, node: NodeId, lines: int = 8) -> str:
         """The last lines of the node's log."""
-        return self._folder(node).last_lines()
+        return self._folder(node).last_lines(lines)
 
     def free_port(self, address: str) -> int:
         """A port of the address that nothing listens on."""
