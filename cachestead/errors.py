@@ -635,6 +635,13 @@ class ParametersChanging(ServiceError):
     code, status = "DCS.4069", 500
 
 
+class InvalidAccount(ServiceError):
+    """Acl account request param invalid."""
+
+    # Not in table 6.2: only the examples of section 4.10 have it.
+    code, status = "DCS.4961", 400
+
+
 class TemplateNotFound(ServiceError):
     """The parameter template does not exist."""
 

@@ -174,7 +174,7 @@ class Proxied:
     def client(self, **login: Any) -> redis.Redis:
         """A tenant's client, at the instance address."""
         login = {"decode_responses": True, "socket_timeout": 30, **login}
-        return redis.Redis(self.endpoint.host, self.endpoint.port, **login)
+        return redis.Redis(**{"host": self.endpoint.host, "port": self.endpoint.port} | login)
 
     def node_client(self, number: int = 0) -> redis.Redis:
         """Our own client, at a data node."""

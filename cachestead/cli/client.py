@@ -319,6 +319,32 @@ class Client:
     def _upload(self, bucket: str, name: str) -> str:
         return f"{self.connection.endpoint}/objects/{bucket}/{self.connection.project_id}/imports/{quote(name)}"
 
+    def list_acl_accounts(self, instance: str) -> list[Json]:
+        """Accounts of an instance, `default` first."""
+        return list(self._project("GET", f"/instances/{instance}/accounts")["accounts"])
+
+    def create_acl_account(self, instance: str, body: Json) -> None:
+        """Begin to make an account."""
+        self._project("POST", f"/instances/{instance}/accounts", body)
+
+    def reset_acl_account_pass_word(self, instance: str, account: str, new_password: str) -> Json:
+        """Set another password; the code `1` says that it is in force."""
+        body = {"new_password": new_password}
+        return self._project("PUT", f"/instances/{instance}/accounts/{account}/password/reset", body)
+
+    def update_acl_account(self, instance: str, account: str, role: str) -> str:
+        """Begin to change the role; the job that does it."""
+        path = f"/instances/{instance}/accounts/{account}/role"
+        return str(self._project("PUT", path, {"account_role": role})["job_id"])
+
+    def update_acl_account_remark(self, instance: str, account: str, description: str) -> None:
+        """Change the description."""
+        self._project("PUT", f"/instances/{instance}/accounts/{account}", {"description": description})
+
+    def delete_acl_account(self, instance: str, account: str) -> None:
+        """Begin to delete an account."""
+        self._project("DELETE", f"/instances/{instance}/accounts/{account}")
+
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""
         return list(self._project("GET", "/flavors", query=filters)["flavors"])

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cachestead.cli import (
+    account,
     backup,
     flavor,
     instance,
@@ -65,6 +66,7 @@ app.add_typer(instance.app, name="instance")
 app.add_typer(parameter.app, name="parameter")
 app.add_typer(template.app, name="template")
 app.add_typer(sessions.app, name="session")
+app.add_typer(account.app, name="account")
 app.add_typer(tag.app, name="tag")
 app.add_typer(flavor.app, name="flavor")
 app.add_typer(zone.app, name="zone")

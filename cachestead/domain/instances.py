@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from cachestead import errors
+from cachestead.domain.accounts import Account, PasswordState
 from cachestead.domain.sizes import MiB
 
 InstanceId = str
@@ -93,6 +94,7 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "SlavePriority": errors.Configuring,
     "RemoveIpFromDns": errors.Configuring,
     "ModifyConfig": errors.Configuring,
+    "ModifyAcl": errors.Configuring,
     "BackupInstance": errors.BackupRunning,
     "ImportBackup": errors.Configuring,
 }
@@ -177,14 +179,6 @@ class Proxy:
 
 
 @dataclass(frozen=True)
-class PasswordState:
-    """Wrong passwords in a row, and until when the instance's password is locked."""
-
-    failures: int = 0
-    locked_until: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Instance:
     """An instance as the records have it."""
 
@@ -231,13 +225,20 @@ class Instance:
     launched_at: datetime | None = None
     fail_reason: str | None = None
     used_memory: MiB = MiB(0)  # noqa: RUF009 - a NewType call is the value itself
-    password_state: PasswordState = PasswordState()
+    password_state: PasswordState = PasswordState()  # noqa: RUF009 - frozen
     parameters: dict[str, str] = field(default_factory=dict)
     """Values that were chosen, by parameter name; those of another type's parameters are without effect."""
     nodes: tuple[Node, ...] = ()
     """Empty where the query did not ask for them."""
     proxies: tuple[Proxy, ...] = ()
     """The same."""
+    accounts: tuple[Account, ...] = ()
+    """The same; all but `default`, oldest first."""
+
+    @property
+    def accounts_in_force(self) -> tuple[Account, ...]:
+        """Those that nodes and proxies are to know: none while everybody is let in without a password."""
+        return () if self.no_password_access else tuple(one for one in self.accounts if one.is_in_force)
 
 
 def advance(instance: Instance, event: Event, at: datetime) -> Instance:

@@ -3,8 +3,10 @@
 The tenant's user is `default`; `cachestead` is ours and may do everything; `cachestead-replica` may only
 replicate and, in a cluster, bring slots over. It exists because `masterauth` is readable by anyone who may call
 CONFIG GET, so it must be worth as little as possible. Behind proxies `default` is off, and `cachestead-proxy` may
-do what they do for tenants, whose scripts run as it. Two invariants: passwords leave here as SHA-256 hashes only,
-and a rule never names a command that the engine does not know (it would not start). Pure: values in, text out.
+do what they do for tenants, whose scripts run as it; `cachestead-proxy-reader` is the same without writing, for
+accounts that only read. Where there are no proxies, a tenant's accounts are users of the nodes. Two invariants:
+passwords leave here as SHA-256 hashes only, and a rule never names a command that the engine does not know (it
+would not start). Pure: values in, text out.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cachestead.domain.accounts import VERSIONS as VERSIONS_WITH_ACCOUNTS
+from cachestead.domain.accounts import Account
 from cachestead.domain.instances import Mode
 from cachestead.engine.catalogue import Engine, Version
 
 TENANT, ADMIN, REPLICA, PROXY = "default", "cachestead", "cachestead-replica", "cachestead-proxy"
+PROXY_READER = "cachestead-proxy-reader"
 COPIER = "cachestead-copy"
 """Whom a source logs in as where it copies its keys to; it is there only while that goes on."""
-OURS = frozenset({ADMIN, REPLICA, PROXY, COPIER})
+OURS = frozenset({ADMIN, REPLICA, PROXY, PROXY_READER, COPIER})
 """Users of the service itself; who logs in as anybody else came from a tenant."""
 
 _SNAPSHOTS = "bgrewriteaof bgsave lastsave migrate psync save shutdown slaveof sync"
@@ -130,6 +135,8 @@ class NodeUsers:
     """The proxies', where the type has any."""
     closed: bool = False
     """Whether nobody is let in but us and replicas."""
+    accounts: tuple[Account, ...] = ()
+    """The tenant's, besides `default`. Behind proxies they are the proxies' business."""
 
 
 def refused_commands(version: str, mode: Mode) -> frozenset[str]:
@@ -153,7 +160,7 @@ def user_lines(users: NodeUsers, engine: Engine) -> list[str]:
 def set_user_arguments(users: NodeUsers, engine: Engine) -> list[tuple[str, ...]]:
     """Arguments of `ACL SETUSER` that make the same users on a running node, from whatever was there before."""
     # Ours first: if the connection breaks half way, we can still log in and finish.
-    lines = sorted(_rules_by_user(users, engine), key=lambda line: line[0] == TENANT)
+    lines = sorted(_rules_by_user(users, engine), key=lambda line: line[0] not in OURS)
     return [(name, "reset", *rules) for name, rules in lines]
 
 
@@ -169,19 +176,36 @@ def password_rule(password: str | None) -> str:
 
 def tenant_rules(users: NodeUsers, engine: Engine) -> list[str]:
     """What the tenant may do, as rules in the order the engine applies them."""
+    return _all_but(_refused_on_nodes(users, engine), engine, read_only=users.read_only)
+
+
+def _account_rules(account: Account, users: NodeUsers, engine: Engine) -> list[str]:
+    """What an account may do: what the tenant may, or no more than to read of it."""
+    refused = _refused_on_nodes(users, engine)
+    if account.reads_only:
+        # The replicas' secret, which is among the settings, opens ways to bring keys.
+        refused |= {_WATCHED}
+    read_only = users.read_only or account.reads_only
+    return ["on", f"#{account.password_hash}", *_all_but(refused, engine, read_only=read_only)]
+
+
+def _refused_on_nodes(users: NodeUsers, engine: Engine) -> frozenset[str]:
     refused = refused_commands(users.version, users.mode)
     if users.mode is Mode.CLUSTER and engine.has_atomic_slot_migration:
         # The replicas' secret opens CLUSTER SYNCSLOTS there, with which slots can be taken away.
         refused |= {_WATCHED}
-    return _all_but(refused, users, engine)
+    if users.version in VERSIONS_WITH_ACCOUNTS:
+        # These versions know no ACL; whoever reads could see the hashes of those who may write.
+        refused = _without_repetition({*refused, "acl"})
+    return refused
 
 
-def _all_but(refused: Iterable[str], users: NodeUsers, engine: Engine) -> list[str]:
+def _all_but(refused: Iterable[str], engine: Engine, *, read_only: bool) -> list[str]:
     known = sorted(name for name in refused if _knows(engine, name))
     takes = _taken_away(known) if engine.has_subcommand_rules else _taken_away_on_6(known)
     channels = ["&*"] if engine.compatible_version >= (6, 2, 0) else []
     publishing = ["-publish", _publish_selector()] if engine.has_subcommand_rules else []
-    return ["~*", *channels, "+@all", *(["-@write"] if users.read_only else []), *takes, *publishing]
+    return ["~*", *channels, "+@all", *(["-@write"] if read_only else []), *takes, *publishing]
 
 
 def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
@@ -196,14 +220,20 @@ def _rules_by_user(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str
 def _client_rules(users: NodeUsers, engine: Engine) -> list[tuple[str, list[str]]]:
     """Those that tenants, or proxies in their place, log in as."""
     if users.closed:
-        names = (TENANT, PROXY) if users.mode.has_proxies else (TENANT,)
+        names = (TENANT, PROXY, PROXY_READER) if users.mode.has_proxies else (TENANT,)
         return [(name, ["off", "resetpass", "-@all"]) for name in names]
     if not users.mode.has_proxies:
-        return [(TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)])]
+        default = (TENANT, ["on", password_rule(users.tenant_password), *tenant_rules(users, engine)])
+        return [default, *((one.name, _account_rules(one, users, engine)) for one in users.accounts)]
     refused = _without_repetition({*_ALWAYS.split(), *_NOT_FOR_PROXIES.split()})
     # Whoever comes here has gone around the proxies.
     nobody = (TENANT, ["off", "resetpass", "-@all"])
-    return [nobody, (PROXY, ["on", password_rule(users.proxy_secret), *_all_but(refused, users, engine)])]
+    login = ["on", password_rule(users.proxy_secret)]
+    return [
+        nobody,
+        (PROXY, [*login, *_all_but(refused, engine, read_only=users.read_only)]),
+        (PROXY_READER, [*login, *_all_but(refused, engine, read_only=True)]),
+    ]
 
 
 def _replica_rules(users: NodeUsers, engine: Engine) -> list[str]:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cachestead.engine.acl import REPLICA, TENANT, NodeUsers, set_user_arguments
+from cachestead.engine.acl import OURS, REPLICA, NodeUsers, set_user_arguments
 from cachestead.engine.catalogue import Engine
 from cachestead.engine.connection import Client, call
 from cachestead.engine.errors import EngineRefused
@@ -69,7 +69,7 @@ def _yes_no(wanted: bool) -> str:  # noqa: FBT001
 
 
 async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:
-    """The node's users and passwords are these. Clients that are logged in stay so.
+    """The node's users and passwords are these. Clients that are logged in stay so, unless their user is gone.
 
     On an engine without users there is one password, the tenant's, which replicas use too.
     """
@@ -78,8 +78,17 @@ async def set_users(client: Client, users: NodeUsers, engine: Engine) -> None:
         await set_directives(client, {"masterauth": password, "requirepass": password})
         return
     await set_directives(client, {"masteruser": REPLICA, "masterauth": users.replica_secret})
-    for arguments in set_user_arguments(users, engine):
+    wanted = set_user_arguments(users, engine)
+    for arguments in wanted:
         await call(client, "ACL SETUSER", *arguments)
+    gone = await _tenant_users(client) - {name for name, *_ in wanted}
+    if gone:
+        await call(client, "ACL DELUSER", *sorted(gone))
+
+
+async def _tenant_users(client: Client) -> set[str]:
+    """Users of the node that are not the service's own."""
+    return {str(name) for name in await call(client, "ACL USERS")} - OURS
 
 
 async def flush(client: Client) -> None:
@@ -100,8 +109,9 @@ async def release_writes(client: Client) -> None:
 
 async def drop_tenant_clients(client: Client) -> None:
     """Every connection but ours, the replicas' and the masters' is closed."""
-    for kind in ("normal", "pubsub"):
-        await call(client, "CLIENT KILL", "TYPE", kind, "USER", TENANT)
+    for user in await _tenant_users(client):
+        for kind in ("normal", "pubsub"):
+            await call(client, "CLIENT KILL", "TYPE", kind, "USER", user)
 
 
 async def probe(client: Client, key: str) -> None:

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from cachestead import errors
 from cachestead.domain import rules
-from cachestead.domain.instances import Instance, PasswordState, State, busy_error
+from cachestead.domain.accounts import PasswordState
+from cachestead.domain.instances import Instance, State, busy_error
 from cachestead.domain.jobs import JobStatus
 from cachestead.identity.callers import Caller
 from cachestead.operations.jobs import new_job
@@ -56,9 +57,9 @@ async def change_password(
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if instance.no_password_access:
             raise errors.PasswordFreeInstance(f"instance {instance_id}")
-        locked = _locked(instance, service.now())
-        if locked:
-            return locked
+        refusal = locked(instance.password_state, service.now())
+        if refusal:
+            return refusal
         _check_ready(instance)
         rules.check_password(new, "new_password")
         current: str = service.vault.open(instance.secrets)["password"]
@@ -67,7 +68,7 @@ async def change_password(
         if hmac.compare_digest(current.encode(), new.encode()):
             raise errors.WeakPassword("new_password: must differ from the old one")
         job_id = await _start(tx, service, caller, instance, new, no_password=False)
-    return PasswordAnswer(await _outcome(service, job_id))
+    return PasswordAnswer(await outcome_of(service, job_id))
 
 
 async def reset_password(
@@ -82,12 +83,12 @@ async def reset_password(
         rules.check_password(new, "new_password")
     async with service.database.writing() as tx:
         instance = await store.lock_instance(tx, caller.project, instance_id)
-        locked = _locked(instance, service.now())
-        if locked:
-            return locked
+        refusal = locked(instance.password_state, service.now())
+        if refusal:
+            return refusal
         _check_ready(instance)
         job_id = await _start(tx, service, caller, instance, new or "", no_password=no_password)
-    return PasswordAnswer(await _outcome(service, job_id))
+    return PasswordAnswer(await outcome_of(service, job_id))
 
 
 async def verify_password(service: Service, caller: Caller, instance_id: str, given: str) -> None:
@@ -96,7 +97,7 @@ async def verify_password(service: Service, caller: Caller, instance_id: str, gi
         instance = await store.lock_instance(tx, caller.project, instance_id)
         if instance.no_password_access:
             return
-        answer = _locked(instance, service.now())
+        answer = locked(instance.password_state, service.now())
         current: str = service.vault.open(instance.secrets)["password"]
         if answer is None and not hmac.compare_digest(current.encode(), given.encode()):
             answer = await _count_failure(tx, instance, service.now())
@@ -110,8 +111,9 @@ def _check_ready(instance: Instance) -> None:
         raise busy_error(instance)
 
 
-def _locked(instance: Instance, now: datetime) -> PasswordAnswer | None:
-    until = instance.password_state.locked_until
+def locked(state: PasswordState, now: datetime) -> PasswordAnswer | None:
+    """The answer to who tries while the password is locked; None while it is not."""
+    until = state.locked_until
     if until is None or until <= now:
         return None
     left = math.ceil((until - now).total_seconds() / 60)
@@ -119,12 +121,16 @@ def _locked(instance: Instance, now: datetime) -> PasswordAnswer | None:
 
 
 async def _count_failure(tx: Tx, instance: Instance, now: datetime) -> PasswordAnswer:
-    failures = instance.password_state.failures + 1
-    locked = failures >= TRIES
-    state = PasswordState(0, now + LOCK) if locked else PasswordState(failures)
-    changed = replace(instance, password_state=state)
-    await store.save_instance(tx, changed)
-    return (locked and _locked(changed, now)) or PasswordAnswer(PasswordResult.WRONG, TRIES - failures)
+    state, answer = failed(instance.password_state, now)
+    await store.save_instance(tx, replace(instance, password_state=state))
+    return answer
+
+
+def failed(state: PasswordState, now: datetime) -> tuple[PasswordState, PasswordAnswer]:
+    """What becomes of a password when a wrong one was named, and what is answered."""
+    failures = state.failures + 1
+    after = PasswordState(0, now + LOCK) if failures >= TRIES else PasswordState(failures)
+    return after, locked(after, now) or PasswordAnswer(PasswordResult.WRONG, TRIES - failures)
 
 
 async def _start(
@@ -142,7 +148,8 @@ async def _start(
     return job.id
 
 
-async def _outcome(service: Service, job_id: str) -> PasswordResult:
+async def outcome_of(service: Service, job_id: str) -> PasswordResult:
+    """How a change of a password ended, which is waited for."""
     service.worker.nudge()
     job = await service.worker.wait(job_id, _PATIENCE)
     return PasswordResult.SUCCESS if job and job.status is JobStatus.SUCCESS else PasswordResult.FAILED

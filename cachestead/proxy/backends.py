@@ -32,6 +32,8 @@ class Style(NamedTuple):
 
     protocol: int = 2
     database: int = 0
+    reads_only: bool = False
+    """Whether the data nodes are to refuse whatever writes, from within scripts too."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Login:
 
     user: str
     secret: str = field(repr=False)
+    reader: str = ""
+    """Who may not write."""
 
 
 class Owner(Protocol):
@@ -250,7 +254,8 @@ class Backend(asyncio.Protocol):
         transport.write(b"".join(greetings))
 
     def _greetings(self) -> list[bytes]:
-        user, secret = self.login.user.encode(), self.login.secret.encode()
+        login = self.login
+        user, secret = (login.reader if self.style.reads_only else login.user).encode(), login.secret.encode()
         greetings = [pack(b"HELLO", b"%d" % self.style.protocol, b"AUTH", user, secret, b"SETNAME", b"proxy")]
         if self.style.database:
             greetings.append(pack(b"SELECT", b"%d" % self.style.database))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cachestead.proxy.batches import Batch, Entry, put
 from cachestead.proxy.commands import Command
 from cachestead.proxy.framing import Frame, arguments, pack
-from cachestead.proxy.replies import error, unknown_command, unknown_subcommand, wrong_arity
+from cachestead.proxy.replies import error, not_permitted, unknown_command, unknown_subcommand, wrong_arity
 
 if TYPE_CHECKING:
     from cachestead.proxy.session import ClientBatch, Session
@@ -188,15 +188,15 @@ def _answered(call: Call) -> bytes | None:
     return pass_on(call)
 
 
-def pass_on(call: Call) -> bytes | None:
+def pass_on(call: Call, *, only_reads: bool = False) -> bytes | None:
     """To the shard of the call's keys, all of which have to be there; to any where there are none."""
     router = call.session.router
     slot = router.keys_slot(call.words[place] for place in call.command.keys(call.words))
     if isinstance(slot, tuple):
         return not_same_slot(*slot)
     # Who watches keys decides by what it reads: that has to be the master's word.
-    from_master = call.session.transaction is not None or call.session.keeps_to_master
-    router.send(call.entry, call.session.style, call.words, from_master=from_master)
+    from_master = call.session.transaction is not None or (call.session.keeps_to_master and not only_reads)
+    router.send(call.entry, call.session.style, call.words, from_master=from_master, only_reads=only_reads)
     return None
 
 
@@ -219,6 +219,8 @@ def refuse(call: Call) -> bytes | None:  # noqa: PLR0911 - one reason after the 
         return NO_LOGIN
     if session.is_admin:
         return None if command.name.partition("|")[0] in FOR_CONTROL else unknown_command(words)
+    if session.reads_only and "write" in command.flags:
+        return not_permitted(session.user, command.name)
     if session.subscriptions is not None and call.protocol == 2 and command.name not in WHILE_LISTENING:
         return error(
             f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "

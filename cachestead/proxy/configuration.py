@@ -49,6 +49,15 @@ class DataNode:
 
 
 @dataclass(frozen=True)
+class AccountLogin:
+    """Who may log in besides `default`, and whether only to read."""
+
+    password_hash: str = field(repr=False)
+    """SHA-256 in hexadecimal."""
+    reads_only: bool = False
+
+
+@dataclass(frozen=True)
 class ProxyConfiguration:
     """Everything a proxy is told."""
 
@@ -69,6 +78,10 @@ class ProxyConfiguration:
     """SHA-256 in hexadecimal of the control plane's password; its user is `ADMIN_USER`."""
     password_hash: str | None = field(repr=False)
     """The same of the tenant's password (user `default`); None: no password is needed."""
+    reader: str = ""
+    """The user, with the same secret, that the proxy logs in as for accounts which only read."""
+    accounts: Mapping[str, AccountLogin] = field(default_factory=dict)
+    """The tenant's accounts besides `default`, by name."""
     refused: frozenset[str] = frozenset()
     """Commands (`wait`) and subcommands (`config|set`) that the tenant may not call, in lower case."""
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -92,17 +105,22 @@ class ProxyConfiguration:
         fields["layout"] = Layout(fields["layout"])
         fields["nodes"] = tuple(_node(**node) for node in fields["nodes"])
         fields["refused"] = frozenset(_checked(fields["refused"], list))
+        accounts = _checked(fields["accounts"], dict)
+        fields["accounts"] = {name: AccountLogin(**account) for name, account in accounts.items()}
         made = cls(**fields)
         made._check()
         return made
 
     def _check(self) -> None:
         """Everything is what it says it is: a proxy must not find out while it serves."""
-        texts = [self.id, self.version, self.user, self.secret, self.admin_hash, *self.refused]
+        texts = [self.id, self.version, self.user, self.reader, self.secret, self.admin_hash, *self.refused]
         if self.password_hash is not None:
             texts.append(self.password_hash)
         for names in (self.renamed, self.parameters):
             texts += [word for pair in _checked(names, dict).items() for word in pair]
+        for name, account in self.accounts.items():
+            texts += [name, account.password_hash]
+            _checked(account.reads_only, bool)
         for text in texts:
             _checked(text, str)
         for number in (self.maxclients, self.databases):
@@ -132,5 +150,7 @@ def _checked(value: Checked, kind: type) -> Checked:
     return value
 
 
+DEFAULT_USER = "default"
+"""Who a client is that says no name."""
 ADMIN_USER = "cachestead"
 """The control plane's user name at a proxy, as at the data nodes."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cachestead.proxy.backends import Style
 from cachestead.proxy.calls import Call, alone, immediate, pass_on, whole_number
-from cachestead.proxy.configuration import ADMIN_USER
+from cachestead.proxy.configuration import ADMIN_USER, DEFAULT_USER
 from cachestead.proxy.replies import (
     OK,
     PONG,
@@ -25,7 +25,6 @@ from cachestead.proxy.replies import (
 if TYPE_CHECKING:
     from cachestead.proxy.session import Session
 
-TENANT = "default"
 WRONG_PASSWORD = error("WRONGPASS invalid username-password pair or user is disabled.")
 NO_PASSWORD = error(
     "ERR AUTH <password> called without any password configured for the default user. "
@@ -63,28 +62,42 @@ def quit_(call: Call) -> bytes:
 
 @alone("auth")
 async def auth(call: Call) -> bytes:
-    """Log in: `AUTH password` as `default`, or with a user's name."""
+    """Log in: `AUTH password` as `default`, with a user's name, or with both in one: `AUTH name:password`."""
     if len(call.words) > 3:
         return error("ERR syntax error")
     if len(call.words) == 2:
         if call.session.proxy.configuration.password_hash is None and not call.session.is_admin:
             return NO_PASSWORD
-        return OK if _log_in(call.session, TENANT, call.words[1]) else WRONG_PASSWORD
+        return OK if _log_in(call.session, DEFAULT_USER, call.words[1]) else WRONG_PASSWORD
     user = call.words[1].decode(errors="replace")
     return OK if _log_in(call.session, user, call.words[2]) else WRONG_PASSWORD
 
 
 def _log_in(session: Session, user: str, password: bytes) -> bool:
-    configuration = session.proxy.configuration
-    wanted = configuration.admin_hash if session.is_admin else configuration.password_hash
-    given = hashlib.sha256(password).hexdigest()
-    is_right = wanted is None or hmac.compare_digest(given, wanted)
-    if not is_right or user != (ADMIN_USER if session.is_admin else TENANT):
+    name, colon, rest = password.partition(b":")
+    if _is_right(session, user, password):
+        session.user = user
+    elif colon and user == DEFAULT_USER and _is_right(session, account := name.decode(errors="replace"), rest):
+        # Clients that only know of a password name the account in it.
+        session.user = account
+    else:
         session.proxy.statistics.failed_logins += 1
         return False
-    session.user = user
     session.accept()
     return True
+
+
+def _is_right(session: Session, user: str, password: bytes) -> bool:
+    configuration, wanted = session.proxy.configuration, ""
+    if session.is_admin:
+        wanted = configuration.admin_hash if user == ADMIN_USER else ""
+    elif user == DEFAULT_USER:
+        if configuration.password_hash is None:
+            return True
+        wanted = configuration.password_hash
+    elif (account := configuration.accounts.get(user)) is not None:
+        wanted = account.password_hash
+    return hmac.compare_digest(hashlib.sha256(password).hexdigest(), wanted)
 
 
 @alone("hello")
@@ -298,7 +311,8 @@ def client_kill(call: Call) -> bytes:  # noqa: PLR0911 - each way of being wrong
                 return error("ERR syntax error")
     if len(words) % 2:
         return error("ERR syntax error")
-    if (user := filters.get("USER")) not in (None, TENANT):
+    user = filters.get("USER", DEFAULT_USER)
+    if user != DEFAULT_USER and user not in call.session.proxy.configuration.accounts:
         return error(f"ERR No such user '{user}'")
     chosen = [
         session
@@ -318,7 +332,9 @@ def _matches(session: Session, filters: dict[str, str]) -> bool:
         "USER": session.user,
     }
     return all(
-        time.monotonic() - session.began >= float(value) if name == "MAXAGE" else facts[name] == value.lower()
+        time.monotonic() - session.began >= float(value)
+        if name == "MAXAGE"
+        else facts[name] == (value if name == "USER" else value.lower())
         for name, value in filters.items()
     )
 

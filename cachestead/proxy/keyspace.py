@@ -257,7 +257,16 @@ def run_script(call: Call) -> bytes | None:
     """A script runs where its keys are; on a cluster it has to name one (service limits, 13.3)."""
     if call.session.router.configuration.layout is Layout.CLUSTER and call.words[2] == b"0":
         return error("ERR eval/evalsha numkeys must be bigger than zero in redis cluster mode")
-    return pass_on(call)
+    return pass_on(call, only_reads=_reads_on_replicas(call))
+
+
+def _reads_on_replicas(call: Call) -> bool:
+    """Whether the tenant wants scripts of accounts that only read to run on replicas.
+
+    EVALSHA stays with the master: nobody but the master is told of scripts beforehand.
+    """
+    wanted = call.session.proxy.configuration.parameters.get("readonly-lua-route-to-slave-enabled") == "yes"
+    return wanted and call.session.reads_only and call.command.name in ("eval", "fcall")
 
 
 @immediate("publish", "pubsub|channels", "pubsub|numsub", "pubsub|numpat")

@@ -61,7 +61,8 @@ class Lookout:
     @property
     def login(self) -> Login:
         """How to log in to data nodes."""
-        return Login(self.configuration.user, self.configuration.secret)
+        told = self.configuration
+        return Login(told.user, told.secret, told.reader)
 
     def close(self) -> None:
         """End every connection."""

@@ -84,6 +84,11 @@ def elements(reply: bytes) -> tuple[int, bytes]:
     return max(int(reply[1:end]), 0), reply[end + 2 :]
 
 
+def not_permitted(user: str, command: str) -> bytes:
+    """What an engine says of a command that the user may not call."""
+    return error(f"NOPERM User {user} has no permissions to run the '{command}' command")
+
+
 def unknown_command(words: Sequence[bytes]) -> bytes:
     """What an engine says of a command it does not have."""
     shown = ""

@@ -152,8 +152,12 @@ class Router:
         shard: int = -1,
         *,
         from_master: bool = False,
+        only_reads: bool = False,
     ) -> None:
-        """Put a request on its way: to its key's shard, else to the shard given, else to any."""
+        """Put a request on its way: to its key's shard, else to the shard given, else to any.
+
+        `only_reads` says so of one whose command does not.
+        """
         lane, command = self.lane(style), entry[2]
         words = words or arguments(entry[3])
         places = command.keys(words)
@@ -162,18 +166,19 @@ class Router:
         elif shard < 0:
             shard = random.randrange(len(self.topology.shards)) if self.topology.shards else NOBODY  # noqa: S311
         is_replicated = self.configuration.layout is Layout.REPLICATED
-        if is_replicated and self._may_lag(command, [words[at] for at in places]) and not from_master:
+        if is_replicated and self._may_lag(command, [words[at] for at in places], only_reads) and not from_master:
             next(lane.readers).send(entry)
         else:
             self._writer(lane, style, shard).send(entry)
 
-    def _may_lag(self, command: Command, keys: list[bytes]) -> bool:
+    def _may_lag(self, command: Command, keys: list[bytes], only_reads: bool) -> bool:  # noqa: FBT001 - inside
         """Whether a replica may be asked; what is written is remembered."""
-        if not command.reads:
+        only_reads = only_reads or command.reads
+        if not only_reads:
             self.recent.add(keys)
             if not keys and "write" in command.flags:
                 self.recent.add_everything()
-        return bool(keys) and command.reads and not self.recent.has_any(keys)
+        return bool(keys) and only_reads and not self.recent.has_any(keys)
 
     def _writer(self, lane: Lane, style: Style, shard: int) -> Backend | Parking:
         return lane.writers[shard] if 0 <= shard < len(lane.writers) else Parking(self, style, shard)

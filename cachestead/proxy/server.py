@@ -12,7 +12,7 @@ from itertools import count
 
 from cachestead.proxy.batches import Entry, Gathering
 from cachestead.proxy.calls import Call
-from cachestead.proxy.configuration import Address, Layout, ProxyConfiguration
+from cachestead.proxy.configuration import DEFAULT_USER, Address, Layout, ProxyConfiguration
 from cachestead.proxy.framing import MAX_BULK, Frame, arguments
 from cachestead.proxy.replies import error
 from cachestead.proxy.router import Router
@@ -28,6 +28,8 @@ PIECES_BYTES = 32 * 1024 * 1024
 STALLED_SECONDS = 5.0
 """How long a client may hold up a data node by not taking a large reply."""
 TOO_MANY = error("ERR max number of clients reached")
+TELL_SECRETS = frozenset({"auth", "hello"})
+"""Commands that the slow log does not keep, as an engine's does not."""
 LISTENER_HARD_BYTES = 32 * 1024 * 1024
 LISTENER_SOFT_BYTES, LISTENER_SOFT_SECONDS = 8 * 1024 * 1024, 60.0
 """Messages that may wait for a listening client (service limits, section 2)."""
@@ -111,7 +113,7 @@ class Proxy:
 
     def greet(self, session: Session) -> None:
         """A client is new, or as good as new."""
-        session.is_authenticated = False
+        session.is_authenticated, session.user = False, DEFAULT_USER
         if self.configuration.password_hash is None and not session.is_admin:
             session.accept()
         else:
@@ -162,7 +164,7 @@ class Proxy:
         if not command.blocks:
             command.microseconds += microseconds
             command.buckets[microseconds.bit_length()] += 1
-            if microseconds > self.router.slow_microseconds:
+            if microseconds > self.router.slow_microseconds and command.name not in TELL_SECRETS:
                 self.statistics.slow.add(call.words, microseconds, call.session.peer, call.session.name)
 
     def _note_slow(self, entry: Entry, microseconds: int) -> None:
@@ -256,8 +258,8 @@ class Proxy:
         self.router.slow_microseconds = int(parameters.get("proxy-slowlog-log-slower-than", 500_000))
         self.statistics.slow.resize(int(parameters.get("proxy-slowlog-max-len", 128)))
         self.vocabulary = Vocabulary(self.router.lookout.commands, self.configuration)
-        for session in self.sessions.values():
-            session.settle()
+        for session in self.clients():
+            session.keep_to_account()
 
     async def _keep_listening(self) -> None:
         """Listen where the configuration says, as soon as there is something to serve."""

@@ -12,13 +12,14 @@ import asyncio
 import time
 from binascii import crc_hqx
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from cachestead.proxy.backends import Style
 from cachestead.proxy.batches import Entry, Flow, LostInFlight, Sink
 from cachestead.proxy.calls import Call, Closing, answer, run_alone
 from cachestead.proxy.commands import Command
+from cachestead.proxy.configuration import DEFAULT_USER
 from cachestead.proxy.framing import LARGE, Frame, ProtocolError, RequestFramer
 from cachestead.proxy.replies import error
 
@@ -73,9 +74,9 @@ class Session(asyncio.Protocol):
         "_away", "_backlog", "_batches", "_ends", "_held_bytes", "_held_since", "_is_choked", "_is_paused",
         "_large_command", "_under_way", "_window", "active", "began", "bytes_in", "bytes_out", "commands",
         "framer", "held_up", "id", "is_admin", "is_authenticated", "is_closing", "is_deaf", "is_plain",
-        "keeps_to_master", "lane", "last_name", "library", "library_version", "local", "name", "no_evict",
-        "no_touch", "peer", "proxy", "router", "style", "subscriptions", "task", "transaction", "transport",
-        "user",
+        "is_plain_reader", "keeps_to_master", "lane", "last_name", "library", "library_version", "local", "name",
+        "no_evict", "no_touch", "peer", "proxy", "router", "style", "subscriptions", "task", "transaction",
+        "transport", "user",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy, *, is_admin: bool = False) -> None:
@@ -89,10 +90,12 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peer = self.local = ""
         self.name = self.library = self.library_version = ""
-        self.user = "default"
+        self.user = DEFAULT_USER
         self.is_authenticated = False
         self.is_plain = False
         """Whether nothing but the usual is to be thought of: logged in, no transaction, not listening."""
+        self.is_plain_reader = False
+        """The same of one that may only read."""
         self.no_evict = self.no_touch = False
         self.transaction: Transaction | None = None
         self.subscriptions: Subscriptions | None = None
@@ -196,7 +199,7 @@ class Session(asyncio.Protocol):
         self._under_way += len(frames)
         proxy, lane, index = self.proxy, self.lane, -1
         writers, owner_of, ran = lane.writers, lane.owner_of, batch.commands.append
-        usual = proxy.vocabulary.usual if self.is_plain else _NOTHING
+        usual = proxy.vocabulary.usual if self.is_plain else self._usual_reads()
         send = self._choose(frames, batch) if proxy.is_replicated else None
         for index, frame in enumerate(frames):
             raw, name, argc, key = frame
@@ -209,7 +212,7 @@ class Session(asyncio.Protocol):
                         key = key[start:end]
                     writers[owner_of[crc_hqx(key, 0) & 16383]].put((batch, index, command, raw))
             elif answer(self, batch, index, frame):
-                usual = proxy.vocabulary.usual if self.is_plain else _NOTHING
+                usual = proxy.vocabulary.usual if self.is_plain else self._usual_reads()
             else:
                 self._cut(batch, index)
                 self._backlog = [*frames[index:], *self._backlog]
@@ -227,6 +230,11 @@ class Session(asyncio.Protocol):
                 proxy.sample(self, frames[:index])
         if not batch.left:
             self.complete()
+
+    def _usual_reads(self) -> Mapping[bytes, Command]:
+        """What one that only reads may ask without another thought."""
+        is_heard = self.is_plain_reader and not self.is_closing and not self.is_deaf
+        return self.proxy.vocabulary.usual_reads if is_heard else _NOTHING
 
     def _choose(self, frames: list[Frame], batch: ClientBatch) -> Callable[[bytes, Entry], None]:
         """Who is asked where every node has all keys: a replica, unless something is written or just was."""
@@ -436,6 +444,20 @@ class Session(asyncio.Protocol):
         self.settle()
 
     @property
+    def reads_only(self) -> bool:
+        """Whether its account may not write."""
+        return self.style.reads_only
+
+    def keep_to_account(self) -> None:
+        """Its account may be another than it was, or gone: then it ends, and with what it has begun to write."""
+        before, account = self.reads_only, self.proxy.configuration.accounts.get(self.user)
+        self.settle()
+        is_gone = account is None and self.user != DEFAULT_USER
+        has_begun = self.transaction is not None or self.task is not None
+        if is_gone or (self.reads_only and not before and has_begun):
+            self.kill()
+
+    @property
     def descriptor(self) -> int:
         """Number of the socket."""
         socket = self.transport.get_extra_info("socket") if self.transport is not None else None
@@ -467,8 +489,11 @@ class Session(asyncio.Protocol):
 
     def settle(self) -> None:
         """Find out anew whether only the usual is to be thought of, and which connections serve it."""
+        account = None if self.is_admin else self.proxy.configuration.accounts.get(self.user)
+        self.style = self.style._replace(reads_only=account is not None and account.reads_only)
         listens = self.subscriptions is not None and self.style.protocol == 2
-        self.is_plain = self.is_authenticated and not self.is_admin and self.transaction is None and not listens
+        is_plain = self.is_authenticated and not self.is_admin and self.transaction is None and not listens
+        self.is_plain, self.is_plain_reader = is_plain and not self.reads_only, is_plain and self.reads_only
         self.lane = self.router.lane(self.style)
 
 

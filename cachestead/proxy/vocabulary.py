@@ -61,6 +61,8 @@ class Vocabulary:
         self._names = self._commands.keys() | {command.name.encode() for command in self._table}
         self.usual = {name: command for name, command in self._commands.items() if command.fast}
         """Those of which one key, the first argument, is all there is to know."""
+        self.usual_reads = {name: command for name, command in self.usual.items() if command.reads}
+        """The same for clients that only read."""
 
     def find(self, words: Sequence[bytes]) -> Command | None:
         """The command of a request, or its subcommand; of an unknown subcommand the command."""

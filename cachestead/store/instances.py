@@ -1,4 +1,4 @@
-"""Queries about instances, with their nodes and proxies.
+"""Queries about instances, with their nodes, proxies and accounts.
 
 Whatever a caller can reach goes by project; functions whose name says `any` are for the control plane itself.
 Deleted instances stay as records (callers may list them), without nodes and addresses.
@@ -28,8 +28,10 @@ from sqlalchemy import (
 )
 
 from cachestead import errors
-from cachestead.domain.instances import Instance, InstanceId, Mode, Node, PasswordState, Role, State
+from cachestead.domain.accounts import VERSIONS, PasswordState
+from cachestead.domain.instances import Instance, InstanceId, Mode, Node, Role, State
 from cachestead.domain.sizes import MiB
+from cachestead.store.accounts import list_accounts_of
 from cachestead.store.database import Tx
 from cachestead.store.proxies import add_proxies, list_proxies_of
 from cachestead.store.tables import instance_tags, instances, nodes, proxies
@@ -433,8 +435,15 @@ async def _with_nodes(tx: Tx, found: list[Instance]) -> list[Instance]:
     # What becomes one behind proxies has some already.
     behind = [one.id for one in found if one.mode.has_proxies or one.state is State.EXTENDING]
     proxies = await list_proxies_of(tx, behind) if behind else {}
+    with_accounts = [one.id for one in found if one.engine_version in VERSIONS]
+    accounts = await list_accounts_of(tx, with_accounts) if with_accounts else {}
     return [
-        replace(one, nodes=tuple(by_instance.get(one.id, ())), proxies=tuple(proxies.get(one.id, ())))
+        replace(
+            one,
+            nodes=tuple(by_instance.get(one.id, ())),
+            proxies=tuple(proxies.get(one.id, ())),
+            accounts=tuple(accounts.get(one.id, ())),
+        )
         for one in found
     ]
 

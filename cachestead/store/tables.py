@@ -181,6 +181,24 @@ proxies = Table(
     Column("active", Boolean, nullable=False, default=False),
 )
 
+# --- accounts -------------------------------------------------------------------------------------------------
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("password_hash", String(64), nullable=False, comment="SHA-256, as engines keep it"),
+    Column("status", String(16), nullable=False),
+    Column("description", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("password_failures", Integer, nullable=False, default=0),
+    Column("password_locked_until", BigInteger),
+    UniqueConstraint("instance_id", "name"),
+)
+
 # --- work -----------------------------------------------------------------------------------------------------
 
 jobs = Table(

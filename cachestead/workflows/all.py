@@ -1,6 +1,12 @@
 """Every workflow there is. A workflow that is not listed here does not run."""
 
 from cachestead.workflows.back_up_instance import BACK_UP_INSTANCE
+from cachestead.workflows.change_accounts import (
+    CHANGE_ACCOUNT_PASSWORD,
+    CHANGE_ACCOUNT_ROLE,
+    CREATE_ACCOUNT,
+    DELETE_ACCOUNT,
+)
 from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
@@ -37,6 +43,10 @@ ALL = (
     RESTORE_INSTANCE,
     IMPORT_BACKUP,
     CHANGE_PASSWORD,
+    CREATE_ACCOUNT,
+    CHANGE_ACCOUNT_PASSWORD,
+    CHANGE_ACCOUNT_ROLE,
+    DELETE_ACCOUNT,
     CHANGE_PORT,
     CHANGE_PARAMETERS,
     CHANGE_CAPACITY,

@@ -94,6 +94,7 @@ def users_of(vault: Vault, instance: Instance, *, closed: bool = False) -> NodeU
         read_only=instance.parameters.get(READ_ONLY) == "yes",
         proxy_secret=secrets.proxy,
         closed=closed,
+        accounts=instance.accounts_in_force,
     )
 
 

@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from cachestead.domain.instances import Instance, Node, Proxy, State
 from cachestead.domain.proxies import proxy_connections
 from cachestead.engine import proxies as engine
-from cachestead.engine.acl import PROXY, refused_commands
+from cachestead.engine.acl import PROXY, PROXY_READER, refused_commands
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.connection import Client
 from cachestead.proxy.configuration import (
     ADMIN_USER,
     CONFIGURATION_FILE,
+    AccountLogin,
     Address,
     DataNode,
     Layout,
@@ -92,9 +93,11 @@ def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> 
         nodes=tuple(_data_node(node) for node in _in_service(instance)),
         version=instance.engine_version,
         user=PROXY,
+        reader=PROXY_READER,
         secret=secrets.proxy,
         admin_hash=_hash(secrets.admin),
         password_hash=None if secrets.password is None else _hash(secrets.password),
+        accounts={one.name: AccountLogin(one.password_hash, one.reads_only) for one in instance.accounts_in_force},
         refused=refused_commands(instance.engine_version, instance.mode),
         renamed=instance.rename_commands,
         maxclients=proxy_connections(flavor, int(values.get("maxclients", flavor.max_connections))),

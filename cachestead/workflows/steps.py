@@ -16,6 +16,7 @@ from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.engine.errors import EngineRefused
 from cachestead.engine.polling import until
+from cachestead.store import accounts as account_store
 from cachestead.store import instances as store
 from cachestead.store import networks
 from cachestead.store import proxies as proxy_store
@@ -84,11 +85,12 @@ async def remove_each(ctx: StepContext, nodes: Sequence[Node]) -> None:
 
 
 async def release_records(ctx: StepContext) -> None:
-    """The instance has no addresses, nodes and proxies on record."""
+    """The instance has no addresses, nodes, proxies and accounts on record."""
     async with ctx.machinery.database.writing() as tx:
         await networks.remove_addresses_of(tx, ctx.instance.id)
         await store.remove_nodes(tx, ctx.instance.id)
         await proxy_store.remove_proxies(tx, ctx.instance.id)
+        await account_store.remove_accounts(tx, ctx.instance.id)
 
 
 async def await_replication(ctx: StepContext) -> None:

@@ -24,6 +24,7 @@ from cachestead.domain.orders import Network
 from cachestead.store import networks
 from cachestead.store.database import Database
 
+ACCOUNT = {"account_name": "thief", "account_role": "write", "account_password": "Stolen123!"}
 CONFIG = {"redis_config": [{"param_id": "1", "param_name": "timeout", "param_value": "60"}]}
 
 
@@ -150,6 +151,13 @@ def everything(attacker: Tenant, victim: Tenant) -> list[tuple[str, str, Any]]:
         ("POST", f"{one}/clients", {"node_id": victim.node_id}),
         ("POST", f"{one}/clients/kill", {"node_id": victim.node_id, "client_addrs": ["127.0.0.1:1"]}),
         ("POST", f"{one}/clients/kill-all", {"kill_all_nodes": True}),
+        ("GET", f"{one}/accounts", None),
+        ("POST", f"{one}/accounts", ACCOUNT),
+        ("DELETE", f"{one}/accounts/x", None),
+        ("PUT", f"{one}/accounts/x", {"description": ""}),
+        ("PUT", f"{one}/accounts/x/role", {"account_role": "read"}),
+        ("PUT", f"{one}/accounts/x/password/modify", {"old_password": PASSWORD, "new_password": "Stolen123!"}),
+        ("PUT", f"{one}/accounts/x/password/reset", {"new_password": "Stolen123!"}),
         ("GET", f"/flavors?instance_id={victim.instance['instance_id']}", None),
         ("DELETE", f"{one}/tasks/{job}", None),
         ("GET", f"{one}/tasks/{job}/progress", None),

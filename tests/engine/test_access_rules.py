@@ -1,15 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
 from real_engines import ADMIN_SECRET, REPLICA_SECRET, Machine
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
+from cachestead.domain.accounts import Account, AccountRole, AccountStatus, hash_of
 from cachestead.domain.instances import Mode
-from cachestead.engine.acl import NodeUsers, refused_commands, set_user_arguments, tenant_rules, user_lines
+from cachestead.engine.acl import (
+    NodeUsers,
+    copier_arguments,
+    refused_commands,
+    set_user_arguments,
+    tenant_rules,
+    user_lines,
+)
 from cachestead.engine.catalogue import Engine
 from cachestead.engine.live import set_users
 
@@ -93,11 +102,11 @@ async def test_each_command_of_the_table_is_refused(machine: Machine):
         assert "no permissions" in await dry_run(admin, command), command
 
 
-async def dry_run(admin: redis.Redis, command: str) -> str:
+async def dry_run(admin: redis.Redis, command: str, user: str = "default") -> str:
     """What the rules say to the tenant's command, with as many arguments as it wants."""
     for count in range(8):
         try:
-            answer = await admin.execute_command("ACL DRYRUN", "default", *command.split("|"), *["1"] * count)
+            answer = await admin.execute_command("ACL DRYRUN", user, *command.split("|"), *["1"] * count)
         except ResponseError as error:
             if "wrong number of arguments" not in str(error):
                 raise
@@ -235,3 +244,53 @@ def test_redis_6_gets_containers_taken_and_the_rest_given_back():
     assert not any(rule.startswith("-") and "|" in rule for rule in rules)
     assert not any("(" in rule for rule in rules)
     assert "+config|set" not in rules
+
+
+def account(name: str, role: AccountRole) -> Account:
+    word = hash_of(f"{name}-Passw0rd")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Account(name, "one", name, role, word, AccountStatus.AVAILABLE, at)
+
+
+ACCOUNTS = (account("writer", AccountRole.WRITE), account("reader", AccountRole.READ))
+
+
+@pytest.mark.parametrize("mode", [Mode.SINGLE, Mode.HA, Mode.CLUSTER])
+async def test_an_account_may_do_what_the_tenant_may_or_only_read_of_it(machine: Machine, mode: Mode):
+    machine.users = users_of("5.0", mode, accounts=ACCOUNTS)
+    admin = await machine.start(11)
+    known = [str(name) for name in await admin.execute_command("ACL", "CAT", "write")]
+    assert len(known) > 50
+    for command in known:
+        assert "no permissions" in await dry_run(admin, command, "reader"), command
+    for command in ("get", "set", "debug", "info"):
+        as_writer = (await dry_run(admin, command, "writer")).replace("writer", "default")
+        assert as_writer == await dry_run(admin, command)
+    for name in ("writer", "reader"):
+        for command in ("acl|list", "config|set", "psync", "migrate"):
+            assert "no permissions" in await dry_run(admin, command, name), command
+    assert "no permissions" in await dry_run(admin, "config|get", "reader")
+
+
+async def test_users_that_are_no_accounts_any_more_go_with_their_clients(machine: Machine):
+    machine.users = users_of("5.0", Mode.SINGLE, accounts=ACCOUNTS)
+    admin = await machine.start(11)
+    await admin.execute_command("ACL", "SETUSER", *copier_arguments("c0py"))
+    reader = machine.tenant(machine.node(11).address, username="reader", password="reader-Passw0rd")
+    assert await reader.ping()
+    await set_users(admin, replace(machine.users, accounts=ACCOUNTS[:1]), machine.engine)
+    with pytest.raises(RedisError):
+        await reader.ping()
+    left = set(await admin.execute_command("ACL USERS"))
+    assert left == {"default", "writer", "cachestead", "cachestead-replica", "cachestead-copy"}
+
+
+@pytest.mark.parametrize("mode", BEHIND_PROXIES)
+async def test_a_proxy_reads_for_accounts_that_only_read(machine: Machine, mode: Mode):
+    machine.users = users_of("5.0", mode, proxy_secret="proxy-s3cret", accounts=ACCOUNTS)
+    admin = await machine.start(11)
+    users = set(await admin.execute_command("ACL USERS"))
+    assert users == {"default", "cachestead", "cachestead-replica", "cachestead-proxy", "cachestead-proxy-reader"}
+    for command in ("set", "del", "sort", "flushall", "acl|list", "config|get"):
+        assert "no permissions" in await dry_run(admin, command, "cachestead-proxy-reader"), command
+    assert await dry_run(admin, "get", "cachestead-proxy-reader") == "ok"

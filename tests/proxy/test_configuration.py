@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cachestead.proxy.configuration import Address, DataNode, Layout, ProxyConfiguration
+from cachestead.proxy.configuration import AccountLogin, Address, DataNode, Layout, ProxyConfiguration
 
 PLAIN = ProxyConfiguration(
     id="proxy-1",
@@ -28,6 +28,8 @@ FULL = replace(
     nodes=(DataNode("a", Address("10.0.0.1", 6379), weight=0), DataNode("b", Address("10.0.0.2", 6379))),
     secret='"ü\n',
     password_hash="cd" * 32,
+    reader="cachestead-proxy-reader",
+    accounts={"writer": AccountLogin("ef" * 32), "reader": AccountLogin("ef" * 32, reads_only=True)},
     refused=frozenset({"wait", "config|set"}),
     renamed={"flushall": "empty"},
     maxclients=7,

@@ -27,6 +27,7 @@ from sqlalchemy import select
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
+from cachestead.domain.accounts import AccountRole, AccountStatus
 from cachestead.domain.backups import Backup
 from cachestead.domain.instances import Event, Instance, Mode, Node, State
 from cachestead.domain.jobs import Job, JobStatus
@@ -48,7 +49,15 @@ from cachestead.engine.cluster import wait_agreed
 from cachestead.engine.connection import connected
 from cachestead.engine.endpoint import ensure_bound
 from cachestead.identity.callers import Caller
-from cachestead.operations import backups, migration_tasks, parameters, passwords, resizing, sessions
+from cachestead.operations import (
+    accounts,
+    backups,
+    migration_tasks,
+    parameters,
+    passwords,
+    resizing,
+    sessions,
+)
 from cachestead.operations import instances as operations
 from cachestead.operations.changes import Change, change
 from cachestead.operations.service import Service
@@ -240,12 +249,12 @@ def restored(world: World) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept_ones(world: World) -> dict[Mode, str]:
+async def kept_ones(world: World) -> dict[str, str]:
     """The instances that are changed again and again, one of each type that was asked for."""
     return {}
 
 
-async def keep(world: World, kept_ones: dict[Mode, str], mode: Mode) -> str:
+async def keep(world: World, kept_ones: dict[str, str], mode: Mode) -> str:
     if mode not in kept_ones:
         kept_ones[mode] = await world.create_of(mode)
         await world.last_job(kept_ones[mode])
@@ -254,13 +263,13 @@ async def keep(world: World, kept_ones: dict[Mode, str], mode: Mode) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def kept_cluster(world: World, kept_ones: dict[Mode, str]) -> str:
+async def kept_cluster(world: World, kept_ones: dict[str, str]) -> str:
     """The cluster that is changed again and again."""
     return await keep(world, kept_ones, Mode.CLUSTER)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def kept(world: World, kept_ones: dict[Mode, str], workflow: Workflow, mode: Mode) -> str:
+async def kept(world: World, kept_ones: dict[str, str], workflow: Workflow, mode: Mode) -> str:
     """The one of the type, in a shape that can be changed so."""
     if workflow.name == "change-type":
         # There is no way back: each test has one of its own.
@@ -270,6 +279,8 @@ async def kept(world: World, kept_ones: dict[Mode, str], workflow: Workflow, mod
         await world.last_job(single)
         await world.serves(single)
         return single
+    if workflow.name in ON_ACCOUNTS:
+        return await _with_account(world, kept_ones, mode)
     chosen = await keep(world, kept_ones, mode)
     needed = {"add-shards": 3, "remove-shards": 4}.get(workflow.name)
     if needed and (await world.instance(chosen)).spec_code != of_shards(mode, needed):
@@ -316,6 +327,32 @@ async def _remove_replica(world: World, instance_id: str) -> None:
     instance = await world.instance(instance_id)
     wish = {"change_type": "deleteReplication", "node_list": (replicas_of(instance)[-1].id,)}
     await _resize_nodes(world, instance_id, len(instance.nodes) - 1, **wish)
+
+
+async def _with_account(world: World, kept_ones: dict[str, str], mode: Mode) -> str:
+    """The kept instance of the type that may have accounts, and has one that can be changed."""
+    name, (spec_code, gb) = f"{mode}-with-accounts", of_three(mode)
+    if name not in kept_ones:
+        kept_ones[name] = await world.create(spec_code=spec_code, capacity_gb=gb, engine_version="5.0")
+        await world.last_job(kept_ones[name])
+    if all(one.status is AccountStatus.ERROR for one in (await world.instance(kept_ones[name])).accounts):
+        await _add_account(world, kept_ones[name])
+        assert (await world.last_job(kept_ones[name])).status is JobStatus.SUCCESS
+    return kept_ones[name]
+
+
+async def _add_account(world: World, instance_id: str) -> None:
+    count = len((await world.instance(instance_id)).accounts)
+    wanted = accounts.NewAccount(f"account-{count}", AccountRole.READ, "Acc0unt-word")
+    await accounts.create_account(world.service, world.caller, instance_id, wanted)
+
+
+async def _on_account(
+    world: World, instance_id: str, act: Callable[..., Awaitable[object]], *words: object
+) -> None:
+    """Does something to the first account that is in force."""
+    account = (await world.instance(instance_id)).accounts_in_force[0]
+    await act(world.service, world.caller, instance_id, account.id, *words)
 
 
 async def _scan(world: World, instance_id: str) -> None:
@@ -389,6 +426,12 @@ ASK: dict[str, Ask] = {
     "leave-domain-name": lambda world, one: _start_on_replica(world, one, LEAVE_DOMAIN_NAME, before=True),
     "switch-master": lambda world, one: _start(world, one, SWITCH_MASTER, master_of),
     "scan-clients": _scan,
+    "create-acl-account": _add_account,
+    "change-acl-account-password": lambda world, one: _on_account(
+        world, one, accounts.reset_password, "An0ther-word"
+    ),
+    "update-acl-account": lambda world, one: _on_account(world, one, accounts.change_role, AccountRole.WRITE),
+    "delete-acl-account": lambda world, one: _on_account(world, one, accounts.delete_account),
     "back-up-instance": _back_up,
     "restore-instance": _restore,
     "import-backup": _import,
@@ -396,6 +439,7 @@ ASK: dict[str, Ask] = {
         world.service, world.caller, one, None, everywhere=True
     ),
 }
+ON_ACCOUNTS = {"create-acl-account", "change-acl-account-password", "update-acl-account", "delete-acl-account"}
 ASK_BACK: dict[str, Ask] = {
     "change-password": lambda world, one: passwords.reset_password(
         world.service, world.caller, one, PASSWORD, no_password=False
@@ -488,7 +532,9 @@ async def assert_only_the_failure_is_left(
         "updated_at": before.updated_at,
         "fail_reason": before.fail_reason,
         "used_memory": before.used_memory,
+        "accounts": before.accounts,
     }
+    assert _accounts_of(after) == _accounts_of(before)
     assert replace(after, **untold, nodes=before.nodes, proxies=before.proxies) == before
     assert {proxy.id for proxy in after.proxies} == {proxy.id for proxy in before.proxies}
     assert _kept_of(after) == _kept_of(before)
@@ -498,6 +544,10 @@ async def healed(world: World, one: str) -> bool:
     """A cluster whose nodes all came back needs a moment to agree."""
     await world.application.health.run_pass()
     return (await world.instance(one)).state is State.RUNNING
+
+
+def _accounts_of(instance: Instance) -> set[tuple[object, ...]]:
+    return {(one.id, one.name, one.role, one.password_hash) for one in instance.accounts_in_force}
 
 
 def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
@@ -512,7 +562,7 @@ ON_PROXIES = {
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-parameters", "change-password", "change-capacity", "add-replicas",
         "remove-replicas", "leave-domain-name", "switch-master", "move-address",
-        "hang-up-kill-all-clients", "restore-instance",
+        "hang-up-kill-all-clients", "restore-instance", *ON_ACCOUNTS,
     },
 }  # fmt: skip
 """Workflows that act on proxies, each on the type where there is more to it."""
@@ -633,7 +683,7 @@ async def test_a_single_node_has_its_data_back_when_its_change_fails(world: Worl
 
 @pytest.mark.parametrize("mode", [Mode.HA, Mode.HA_RW_SPLIT])
 async def test_nothing_is_lost_with_a_master_that_ends_while_a_replica_comes(
-    world: World, kept_ones: dict[Mode, str], mode: Mode
+    world: World, kept_ones: dict[str, str], mode: Mode
 ):
     one = await keep(world, kept_ones, mode)
     instance = await world.serves(one)
@@ -663,7 +713,7 @@ async def test_nothing_is_lost_with_a_master_that_ends_while_a_replica_comes(
     assert (await world.last_job(one)).status is JobStatus.SUCCESS
 
 
-async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kept_ones: dict[Mode, str]):
+async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kept_ones: dict[str, str]):
     one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
     instance = await world.serves(one)
     with contextlib.ExitStack() as strangers:
@@ -678,7 +728,7 @@ async def test_an_instance_is_in_error_while_no_proxy_comes_up(world: World, kep
     assert {proxy.active for proxy in (await world.serves(one)).proxies} == {True}
 
 
-async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: World, kept_ones: dict[Mode, str]):
+async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: World, kept_ones: dict[str, str]):
     one = await keep(world, kept_ones, Mode.HA_RW_SPLIT)
     machinery, [silent, other] = world.application.machinery, (await world.serves(one)).proxies
     before = await sightings_now(machinery)
@@ -692,7 +742,7 @@ async def test_a_proxy_that_does_not_answer_is_ended_and_started_again(world: Wo
 
 @pytest.mark.parametrize("mode", [Mode.HA, Mode.PROXY])
 async def test_what_was_written_at_the_new_nodes_comes_back_with_the_old_ones(
-    world: World, kept_ones: dict[Mode, str], mode: Mode
+    world: World, kept_ones: dict[str, str], mode: Mode
 ):
     one = await keep(world, kept_ones, mode)
     instance = await world.instance(one)
@@ -721,7 +771,7 @@ async def test_what_was_written_at_the_new_nodes_comes_back_with_the_old_ones(
 
 
 async def test_an_instance_takes_writes_again_where_its_data_cannot_be_copied(
-    world: World, kept_ones: dict[Mode, str]
+    world: World, kept_ones: dict[str, str]
 ):
     one = await keep(world, kept_ones, Mode.HA)
     instance = await world.instance(one)

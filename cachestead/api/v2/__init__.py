@@ -1,6 +1,7 @@
 """The V2 API, a module per chapter of the reference."""
 
 from cachestead.api.v2 import (
+    accounts,
     background_tasks,
     backups,
     instance_management,
@@ -26,5 +27,6 @@ CHAPTERS = (
     background_tasks.chapter,
     templates.chapter,
     sessions.chapter,
+    accounts.chapter,
     lifecycle.chapter,
 )

@@ -153,6 +153,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_nodes_instance_id"), ["instance_id"], unique=False)
 
     op.create_table(
+        "accounts",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=8), nullable=False),
+        sa.Column("password_hash", sa.String(length=64), nullable=False, comment="SHA-256, as engines keep it"),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("password_failures", sa.Integer(), nullable=False),
+        sa.Column("password_locked_until", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["instance_id"], ["instances.id"], name=op.f("fk_accounts_instance_id_instances")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("instance_id", "name", name=op.f("uq_accounts_instance_id_name")),
+    )
+    op.create_table(
         "proxies",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("instance_id", sa.String(length=36), nullable=False),
@@ -446,6 +462,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_nodes_instance_id"))
 
     op.drop_table("nodes")
+    op.drop_table("accounts")
     op.drop_table("instance_tags")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_jobs_status")
