@@ -7,7 +7,7 @@ Nodes are entries in a table. What the outside world does to processes, a caller
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -48,6 +48,12 @@ class FakeRuntime:
             self.nodes[spec.id] = node
             self.starts.append(spec.id)
         return _sighting(node)
+
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node, if it is in the table, has these files."""
+        if known := self.nodes.get(node):
+            spec = replace(known.spec, files={**known.spec.files, **files})
+            self.nodes[node] = replace(known, spec=spec)
 
     async def stop_node(self, node: NodeId) -> None:
         """The node does not run."""

@@ -59,6 +59,9 @@ class NodeRuntime(Protocol):
         Raises `NodeNotStarted` with the last lines of the node's own log, or `AddressTaken`.
         """
 
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node's folder has these files; whether it runs or not, it is left as it is. Fine if it is gone."""
+
     async def stop_node(self, node: NodeId) -> None:
         """The node's process has ended: asked first, killed if it does not listen. Its folder stays."""
 

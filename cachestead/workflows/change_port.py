@@ -3,7 +3,7 @@
 Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only,
 replicas follow their master there, the Sentinels watch it there, and the record has it. No data is lost,
 connections are. If it fails: nodes, Sentinels and record are back on the old port. Behind proxies only these move,
-at the address that they share.
+at the address that they share. With SSL only the port for TLS moves: ours is beside it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import announce_port
-from cachestead.engine.endpoint import ensure_port
+from cachestead.engine.endpoint import ensure_port, ensure_tls_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at
+from cachestead.workflows.machinery import client_at, client_of
 from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
@@ -43,6 +43,10 @@ async def move_back(ctx: StepContext) -> None:
 async def _move(ctx: StepContext, port: int) -> None:
     if ctx.instance.mode.has_proxies:
         await ensure_proxies(ctx.machinery, replace(ctx.instance, port=port))
+        return
+    if ctx.instance.enable_ssl:
+        for node in ctx.instance.nodes:
+            await ensure_tls_port(client_of(ctx.machinery, ctx.instance, node), port)
         return
     ports = {ctx.instance.port, int(ctx.job.params["port"])}
     for node in ctx.instance.nodes:
@@ -79,7 +83,8 @@ async def save_old_port(ctx: StepContext) -> None:
 async def _save(ctx: StepContext, port: int) -> None:
     async with ctx.machinery.database.writing() as tx:
         await store.edit_instance(tx, ctx.instance.id, port=port)
-        for node in () if ctx.instance.mode.has_proxies else ctx.instance.nodes:
+        stay = ctx.instance.mode.has_proxies or ctx.instance.enable_ssl
+        for node in () if stay else ctx.instance.nodes:
             await store.save_node(tx, replace(node, port=port))
 
 

@@ -14,21 +14,23 @@ from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Mode, Node, State
 from cachestead.domain.parameters import ParameterCatalogue, Values
 from cachestead.domain.shards import master_of, masters_of, shards_of
+from cachestead.domain.ssl import names_of
 from cachestead.engine import cluster
 from cachestead.engine.acl import ADMIN, NodeUsers
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, EngineCatalogue
 from cachestead.engine.commands import AdminCommands, admin_commands
-from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
+from cachestead.engine.config import AUTHORITY_FILE, IDENTITY_FILE, REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
 from cachestead.engine.live import Limits
 from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.engine.watched import WatchedShard
+from cachestead.identity.authority import Authority
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
 from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
-from cachestead.settings import FailoverSettings
+from cachestead.settings import CertificateSettings, FailoverSettings
 from cachestead.store.database import Database
 from cachestead.workflows.turns import Turns
 
@@ -56,6 +58,10 @@ class Machinery:
     staging_host: str
     """Where engines listen that only we talk to, each at a port of its own."""
     vault: Vault
+    authority: Authority
+    """Signs the certificates of nodes."""
+    certificates: CertificateSettings
+    dns_zone: str
     flavors: FlavorCatalogue
     parameters: ParameterCatalogue
     failover: FailoverSettings
@@ -278,6 +284,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
         parameters=node_values(machinery, instance, flavor),
         priority=node.priority,
         persistent=flavor.replica_count > 1,
+        tls_port=instance.port if instance.enable_ssl else None,
     )
     # Roles and slots of a cluster are the engine's own record, in a file that it keeps.
     if instance.mode.is_watched:
@@ -285,11 +292,20 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
     return NodeSpec(
         id=node.id,
         command=(str(engine.path), REDIS_FILE),
-        files={REDIS_FILE: render_redis_conf(conf)},
+        files={REDIS_FILE: render_redis_conf(conf), **tls_files_of(machinery, instance, node)},
         address=node.address,
         port=node.port,
         owner=instance.id,
     )
+
+
+def tls_files_of(machinery: Machinery, instance: Instance, node: Node) -> Mapping[str, str]:
+    """What the node shows to clients that come by TLS, made anew; nothing where none do."""
+    if not instance.enable_ssl:
+        return {}
+    names = names_of(instance, node, machinery.dns_zone)
+    identity = machinery.authority.issue(names, machinery.now(), machinery.certificates.days)
+    return {IDENTITY_FILE: identity, AUTHORITY_FILE: machinery.authority.certificate}
 
 
 def _placed(instance: Instance, node: Node, conf: RedisConf) -> RedisConf:

@@ -12,13 +12,13 @@ import asyncio
 import resource
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
 from cachestead.runtime.process.addresses import free_port, is_free
-from cachestead.runtime.process.folder import NodeFolder, NodeRecord
+from cachestead.runtime.process.folder import NodeFolder, NodeRecord, write_private
 from cachestead.runtime.process.processes import (
     Launch,
     ProcessIdentity,
@@ -77,6 +77,14 @@ class ProcessRuntime:
             elif not is_frozen(process):
                 await _wait_listening(folder, spec, process)
             return self._sighting(self._records[spec.id])
+
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node's folder, if there is one, has these files."""
+        async with self._locks[node]:
+            folder = self._folder(node)
+            if folder.read() is not None:
+                for name, text in files.items():
+                    write_private(folder.path / name, text)
 
     async def stop_node(self, node: NodeId) -> None:
         """The node's process has ended: asked first, then killed."""
