@@ -66,7 +66,7 @@ def port_of_nodes(instance: Instance, *, enabled: bool) -> int:
 
 
 def check_new_port(instance: Instance, port: int) -> None:
-    """Clients may be asked to come there. Raises `InvalidParameter` for the port where nodes listen without TLS."""
+    """Clients may come there. Raises `InvalidParameter` for the port where nodes listen without TLS."""
     if instance.enable_ssl and any(node.port == port for node in instance.nodes):
         raise errors.InvalidParameter(f"port: {port} is in use by nodes while SSL is on", name="port")
 

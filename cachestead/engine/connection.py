@@ -43,8 +43,8 @@ def connect(
 ) -> Client:
     """A client for one node; connects at its first command. `user` is None where the engine has no users.
 
-    `name` is what CLIENT LIST calls its connections. With an `authority` (PEM) it speaks TLS, and only to whom that
-    vouches for.
+    `name` is what CLIENT LIST calls its connections. With an `authority` (PEM) it speaks TLS, and only to nodes
+    that this vouches for.
 
     Never retries by itself: every caller here polls, and a second attempt inside a first hides what happened.
     Bytes that are no text (a key may be any) come as surrogates and are sent as they came.

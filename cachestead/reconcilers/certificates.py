@@ -1,7 +1,7 @@
 """Renews what nodes show to clients by TLS before it ends, without a restart and without a client's notice.
 
-It looks at what is shown, as a client would, so whatever is wrong with a certificate is put right: its end is near,
-it is not the authority's, or not for the node's address.
+It looks at what is shown, as a client would, so whatever is wrong with a certificate is put right: its end is
+near, it is not the authority's, or not for the node's address.
 """
 
 from __future__ import annotations

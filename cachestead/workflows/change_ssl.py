@@ -1,9 +1,9 @@
 """Let clients come to an instance by TLS, or without it again: a restart with other ports.
 
 Before: the record is RESTARTING. After: every node listens at the instance's port as asked, with a certificate of
-its own if that is by TLS, and at the port of its record without; a client that trusts the authority has written and
-read a key. What was not persisted is gone. If it fails: ERROR with the old ports, and the health reconciler brings
-the nodes up as soon as they can be.
+its own if that is by TLS, and at the port of its record without; a client that trusts the authority has written
+and read a key. What was not persisted is gone. If it fails: ERROR with the old ports, and the health reconciler goes
+on trying to bring the nodes up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cachestead.domain.ssl import port_of_nodes
 from cachestead.store import instances as store
-from cachestead.workflows.restart_instance import AFTER_START, restarted, restart_failed
+from cachestead.workflows.restart_instance import AFTER_START, restart_failed, restarted
 from cachestead.workflows.steps import start_nodes, stop_all, unwatch_instance, verify
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
