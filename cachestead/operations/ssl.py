@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cachestead import errors
-from cachestead.domain.instances import Event, Instance, Node
+from cachestead.domain.instances import Event, Instance, Mode, Node
 from cachestead.domain.jobs import Job
 from cachestead.domain.names import domain_name
 from cachestead.domain.ssl import (
@@ -51,9 +51,11 @@ class Certificate:
 def supports_ssl(service: Service, instance: Instance) -> bool:
     """Whether the instance can have SSL: its type, its version and the engine that it runs on."""
     try:
-        return may_have_ssl(instance) and engine_of(service.machinery, instance).has_tls
+        engine = engine_of(service.machinery, instance)
     except EngineMissing:
         return False
+    # Before an engine without TLS stands a front; but then nodes of a cluster would not tell clients its ports.
+    return may_have_ssl(instance) and (engine.has_tls or instance.mode is not Mode.CLUSTER)
 
 
 async def switch_ssl(service: Service, caller: Caller, instance_id: str, *, enabled: bool) -> Job:
@@ -77,7 +79,9 @@ async def switch_ssl(service: Service, caller: Caller, instance_id: str, *, enab
 def _check_supported(service: Service, instance: Instance) -> None:
     check_ssl(instance)
     if not supports_ssl(service, instance):
-        raise errors.SslNotSupported(f"instance {instance.id}: {instance.binary} was built without TLS")
+        raise errors.SslNotSupported(
+            f"instance {instance.id}: a cluster on {instance.binary}, which was built without TLS"
+        )
 
 
 async def describe_ssl(service: Service, caller: Caller, instance_id: str) -> Endpoint | None:

@@ -8,8 +8,10 @@ at the address that they share. With SSL only the port for TLS moves: ours is be
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+from cachestead.domain.instances import Node
 from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
@@ -18,7 +20,7 @@ from cachestead.engine.endpoint import ensure_port, ensure_tls_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at, client_of
+from cachestead.workflows.machinery import client_at, client_of, spec_of, tls_holder_of
 from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
@@ -45,8 +47,7 @@ async def _move(ctx: StepContext, port: int) -> None:
         await ensure_proxies(ctx.machinery, replace(ctx.instance, port=port))
         return
     if ctx.instance.enable_ssl:
-        for node in ctx.instance.nodes:
-            await ensure_tls_port(client_of(ctx.machinery, ctx.instance, node), port)
+        await asyncio.gather(*(_move_tls(ctx, node, port) for node in ctx.instance.nodes))
         return
     ports = {ctx.instance.port, int(ctx.job.params["port"])}
     for node in ctx.instance.nodes:
@@ -60,6 +61,16 @@ async def _move(ctx: StepContext, port: int) -> None:
         if ctx.instance.mode.is_watched and node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
+
+
+async def _move_tls(ctx: StepContext, node: Node, port: int) -> None:
+    machinery, instance = ctx.machinery, replace(ctx.instance, port=port)
+    holder = tls_holder_of(machinery, instance, node)
+    if holder == node.id:
+        await ensure_tls_port(client_of(machinery, instance, node), port)
+    else:
+        await machinery.runtime.kill_node(holder)
+        await machinery.runtime.ensure_node(spec_of(machinery, instance, node))
 
 
 async def _answers(ctx: StepContext, address: NodeAddress) -> bool:

@@ -2,8 +2,8 @@
 
 Before: the record is RESTARTING. After: every node listens at the instance's port as asked, with a certificate of
 its own if that is by TLS, and at the port of its record without; a client that trusts the authority has written
-and read a key. What was not persisted is gone. If it fails: ERROR with the old ports, and the health reconciler goes
-on trying to bring the nodes up.
+and read a key. What was not persisted is gone. If it fails: ERROR with the old ports, and the health reconciler
+goes on trying to bring the nodes up.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ The one place where a record becomes a node's configuration: secrets are opened 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,7 +29,8 @@ from cachestead.engine.watched import WatchedShard
 from cachestead.identity.authority import Authority
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
-from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
+from cachestead.proxy import front
+from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec, front_id
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import CertificateSettings, FailoverSettings
 from cachestead.store.database import Database
@@ -284,7 +286,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
         parameters=node_values(machinery, instance, flavor),
         priority=node.priority,
         persistent=flavor.replica_count > 1,
-        tls_port=instance.port if instance.enable_ssl else None,
+        tls_port=instance.port if instance.enable_ssl and engine.has_tls else None,
     )
     # Roles and slots of a cluster are the engine's own record, in a file that it keeps.
     if instance.mode.is_watched:
@@ -292,20 +294,41 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
     return NodeSpec(
         id=node.id,
         command=(str(engine.path), REDIS_FILE),
-        files={REDIS_FILE: render_redis_conf(conf), **tls_files_of(machinery, instance, node)},
+        files={
+            REDIS_FILE: render_redis_conf(conf),
+            **(tls_files_of(machinery, instance, node) if conf.tls_port else {}),
+        },
         address=node.address,
         port=node.port,
         owner=instance.id,
+        front=_front_of(machinery, instance, node) if instance.enable_ssl and not engine.has_tls else None,
     )
 
 
 def tls_files_of(machinery: Machinery, instance: Instance, node: Node) -> Mapping[str, str]:
-    """What the node shows to clients that come by TLS, made anew; nothing where none do."""
-    if not instance.enable_ssl:
-        return {}
+    """What clients that come by TLS are shown by the node, or by its front; made anew."""
     names = names_of(instance, node, machinery.dns_zone)
     identity = machinery.authority.issue(names, machinery.now(), machinery.certificates.days)
     return {IDENTITY_FILE: identity, AUTHORITY_FILE: machinery.authority.certificate}
+
+
+def tls_holder_of(machinery: Machinery, instance: Instance, node: Node) -> str:
+    """Id of the node, or of its front, that speaks TLS."""
+    return node.id if engine_of(machinery, instance).has_tls else front_id(node.id)
+
+
+def _front_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
+    """What speaks TLS for a node whose engine cannot."""
+    shared = (instance.ip,) if instance.mode.has_moving_address else ()
+    told = front.FrontConfiguration((node.address, *shared), instance.port, node.port, IDENTITY_FILE)
+    return NodeSpec(
+        id=front_id(node.id),
+        command=(sys.executable, "-m", front.__name__, front.CONFIGURATION_FILE),
+        files={front.CONFIGURATION_FILE: told.to_json(), **tls_files_of(machinery, instance, node)},
+        address=node.address,
+        port=instance.port,
+        owner=node.id,
+    )
 
 
 def _placed(instance: Instance, node: Node, conf: RedisConf) -> RedisConf:

@@ -16,7 +16,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
+from cachestead.runtime.interface import (
+    AddressTaken,
+    NodeId,
+    NodeNotStarted,
+    NodeSighting,
+    NodeSpec,
+    front_id,
+)
 from cachestead.runtime.process.addresses import free_port, is_free
 from cachestead.runtime.process.folder import NodeFolder, NodeRecord, write_private
 from cachestead.runtime.process.processes import (
@@ -67,7 +74,15 @@ class ProcessRuntime:
                     await self._adopt(folder, record)
 
     async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
-        """The node runs and listens. Raises `NodeNotStarted`."""
+        """The node runs and listens, with the front that it shall have. Raises `NodeNotStarted`."""
+        seen = await self._ensure(spec)
+        if spec.front is not None:
+            await self._ensure(spec.front)
+        elif front_id(spec.id) in self._records:
+            await self._remove(front_id(spec.id))
+        return seen
+
+    async def _ensure(self, spec: NodeSpec) -> NodeSighting:
         async with self._locks[spec.id]:
             folder = self._folder(spec.id)
             process = await self._find_running(spec.id)
@@ -88,16 +103,25 @@ class ProcessRuntime:
 
     async def stop_node(self, node: NodeId) -> None:
         """The node's process has ended: asked first, then killed."""
-        async with self._locks[node]:
-            await self._end(node, STOP_SECONDS)
+        await self._end_with_front(node, STOP_SECONDS)
 
     async def kill_node(self, node: NodeId) -> None:
         """The node's process has ended, at once."""
-        async with self._locks[node]:
-            await self._end(node, 0)
+        await self._end_with_front(node, 0)
+
+    async def _end_with_front(self, node: NodeId, grace: float) -> None:
+        for one in (front_id(node), node):
+            if one == node or one in self._records:
+                async with self._locks[one]:
+                    await self._end(one, grace)
 
     async def remove_node(self, node: NodeId) -> None:
         """Neither process nor folder is left."""
+        if front_id(node) in self._records:
+            await self._remove(front_id(node))
+        await self._remove(node)
+
+    async def _remove(self, node: NodeId) -> None:
         async with self._locks[node]:
             await self._end(node, 0)
             await asyncio.to_thread(self._folder(node).remove)
