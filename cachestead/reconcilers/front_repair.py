@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 async def ensure_fronts(machinery: Machinery, instance: Instance, sightings: Mapping[str, NodeSighting]) -> None:
-    """Each node that runs has its front, if it shall have one. What cannot start is tried again at the next look."""
+    """Each node that runs has its front, if it shall have one. What cannot start is tried again later."""
     if not instance.enable_ssl:
         return
     for node in instance.nodes:
