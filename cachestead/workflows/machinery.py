@@ -319,8 +319,9 @@ def tls_holder_of(machinery: Machinery, instance: Instance, node: Node) -> str:
 
 def _front_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
     """What speaks TLS for a node whose engine cannot."""
-    shared = (instance.ip,) if instance.mode.has_moving_address else ()
-    told = front.FrontConfiguration((node.address, *shared), instance.port, node.port, IDENTITY_FILE)
+    # Each of an instance's fronts may serve its address: whoever is master has that at the engine's port.
+    addresses = tuple(dict.fromkeys((node.address, instance.ip)))
+    told = front.FrontConfiguration(addresses, instance.port, node.port, IDENTITY_FILE)
     return NodeSpec(
         id=front_id(node.id),
         command=(sys.executable, "-m", front.__name__, front.CONFIGURATION_FILE),

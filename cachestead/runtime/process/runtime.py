@@ -23,6 +23,7 @@ from cachestead.runtime.interface import (
     NodeSighting,
     NodeSpec,
     front_id,
+    node_behind,
 )
 from cachestead.runtime.process.addresses import free_port, is_free
 from cachestead.runtime.process.folder import NodeFolder, NodeRecord, write_private
@@ -181,7 +182,9 @@ class ProcessRuntime:
 
     async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> None:
         """A new process serves the node; none is left if it does not come up."""
-        await _wait_free(spec)
+        # Fronts share addresses: that they may is for the system to say.
+        if node_behind(spec.id) is None:
+            await _wait_free(spec)
         record = folder.prepare(spec)
         self._records[spec.id] = record
         order = Launch(spec.command, folder.path, folder.log, spec.environment)
