@@ -114,6 +114,17 @@ def test_master_and_standby(installation: Installation, api: httpx.Client) -> No
         assert api.post(f"{path}/restores", json={"backup_id": backup}).status_code == 200
         installation.wait(instance["instance_id"], seconds=60)
         assert client.get("kept") == "yes"
+        client.delete("kept")
+        task = {
+            "task_name": "ssl-import",
+            "migration_type": "backupfile_import",
+            "migration_method": "full_amount_migration",
+            "backup_files": {"file_source": "backup_record", "backup_id": backup},
+            "target_instance": {"id": instance["instance_id"], "password": PASSWORD},
+        }
+        assert api.post("/migration-task", json=task).status_code == 200
+        eventually(lambda: client.get("kept") == "yes")
+        installation.wait(instance["instance_id"], seconds=60)
         assert api.post(f"{path}/swap").status_code == 204
         assert client.set("swapped", "yes")
     resized = resize(installation, api, instance, spec_code="redis.ha.xu1.large.r2.1", new_capacity=1)
