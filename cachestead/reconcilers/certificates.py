@@ -16,7 +16,7 @@ from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.errors import EngineError
 from cachestead.engine.tls import look_at_certificate, reload_certificate
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import Machinery, client_of, tls_files_of, tls_holder_of
+from cachestead.workflows.machinery import Machinery, client_of, front_of, tls_files_of
 
 log = structlog.get_logger()
 
@@ -50,11 +50,12 @@ class Certificates:
         early = timedelta(days=machinery.certificates.renew_days)
         if shown is None or (shown.is_trusted and shown.expires_at - machinery.now() > early):
             return
-        holder = tls_holder_of(machinery, instance, node)
+        front = front_of(machinery, instance, node)
+        holder = node.id if front is None else front.id
         await machinery.runtime.replace_files(holder, tls_files_of(machinery, instance, node))
         try:
             # A front sees by itself that its file has changed.
-            if holder == node.id:
+            if front is None:
                 await reload_certificate(client_of(machinery, instance, node))
         except EngineError as error:
             log.warning("certificate was not renewed", instance=instance.id, node=node.id, reason=str(error))

@@ -11,22 +11,21 @@ import structlog
 
 from cachestead.domain.instances import Instance
 from cachestead.runtime.interface import NodeNotStarted, NodeSighting, front_id
-from cachestead.workflows.machinery import Machinery, spec_of, tls_holder_of
+from cachestead.workflows.machinery import Machinery, front_of
 
 log = structlog.get_logger()
 
 
 async def ensure_fronts(machinery: Machinery, instance: Instance, sightings: Mapping[str, NodeSighting]) -> None:
     """Each node that runs has its front, if it shall have one. What cannot start is tried again later."""
-    if not instance.enable_ssl:
-        return
-    for node in instance.nodes:
-        if tls_holder_of(machinery, instance, node) == node.id or not _runs(sightings, node.id):
+    for node in instance.nodes if instance.enable_ssl else ():
+        if _runs(sightings, front_id(node.id)) or not _runs(sightings, node.id):
             continue
-        if _runs(sightings, front_id(node.id)):
-            continue
+        if (front := front_of(machinery, instance, node)) is None:
+            return
         try:
-            await machinery.runtime.ensure_node(spec_of(machinery, instance, node))
+            # Only the front: whether a node that has just ended is to be started is for others to decide.
+            await machinery.runtime.ensure_node(front)
         except NodeNotStarted as error:
             log.warning("healing failed", instance=instance.id, reason=str(error))
             continue

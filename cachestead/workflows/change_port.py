@@ -20,7 +20,7 @@ from cachestead.engine.endpoint import ensure_port, ensure_tls_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at, client_of, spec_of, tls_holder_of
+from cachestead.workflows.machinery import client_at, client_of, front_of
 from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
@@ -65,12 +65,12 @@ async def _move(ctx: StepContext, port: int) -> None:
 
 async def _move_tls(ctx: StepContext, node: Node, port: int) -> None:
     machinery, instance = ctx.machinery, replace(ctx.instance, port=port)
-    holder = tls_holder_of(machinery, instance, node)
-    if holder == node.id:
+    front = front_of(machinery, instance, node)
+    if front is None:
         await ensure_tls_port(client_of(machinery, instance, node), port)
     else:
-        await machinery.runtime.kill_node(holder)
-        await machinery.runtime.ensure_node(spec_of(machinery, instance, node))
+        await machinery.runtime.kill_node(front.id)
+        await machinery.runtime.ensure_node(front)
 
 
 async def _answers(ctx: StepContext, address: NodeAddress) -> bool:

@@ -301,7 +301,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
         address=node.address,
         port=node.port,
         owner=instance.id,
-        front=_front_of(machinery, instance, node) if instance.enable_ssl and not engine.has_tls else None,
+        front=front_of(machinery, instance, node),
     )
 
 
@@ -312,13 +312,10 @@ def tls_files_of(machinery: Machinery, instance: Instance, node: Node) -> Mappin
     return {IDENTITY_FILE: identity, AUTHORITY_FILE: machinery.authority.certificate}
 
 
-def tls_holder_of(machinery: Machinery, instance: Instance, node: Node) -> str:
-    """Id of the node, or of its front, that speaks TLS."""
-    return node.id if engine_of(machinery, instance).has_tls else front_id(node.id)
-
-
-def _front_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec:
-    """What speaks TLS for a node whose engine cannot."""
+def front_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec | None:
+    """What speaks TLS for a node whose engine cannot; None where nobody has to."""
+    if not instance.enable_ssl or engine_of(machinery, instance).has_tls:
+        return None
     # Each of an instance's fronts may serve its address: whoever is master has that at the engine's port.
     addresses = tuple(dict.fromkeys((node.address, instance.ip)))
     told = front.FrontConfiguration(addresses, instance.port, node.port, IDENTITY_FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -317,8 +318,10 @@ def test_no_key_is_anywhere_but_in_the_nodes_folders(instance: Instance, install
     assert [path for path in others for mark in marks if mark in _content(path)] == []
     commands = [" ".join(process.cmdline()) for process in installation.node_processes()]
     assert not any(mark.decode() in command for command in commands for mark in marks)
-    token = installation.run("env", "--format", "prometheus").stdout
-    assert "PRIVATE" not in token
+    [token] = re.findall(r'credentials: "(.+)"', installation.run("env", "--format", "prometheus").stdout)
+    figures = httpx.get(f"{installation.endpoint}/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert figures.status_code == 200
+    assert not any(mark in figures.content for mark in marks)
 
 
 def _content(path: Path) -> bytes:

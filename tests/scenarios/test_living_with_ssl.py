@@ -73,8 +73,10 @@ def trust(api: httpx.Client, instance: Instance) -> dict[str, Any]:
     return {"ssl": True, "ssl_ca_data": authority, "ssl_check_hostname": True}
 
 
-def create(installation: Installation, api: httpx.Client, name: str, flavor: str, capacity: float) -> Instance:
-    made = installation.create(name, flavor, capacity=capacity)
+def create(
+    installation: Installation, api: httpx.Client, name: str, flavor: str, capacity: float, version: str = "7.0"
+) -> Instance:
+    made = installation.create(name, flavor, capacity=capacity, engine_version=version)
     return switch(installation, api, made, enabled=True)
 
 
@@ -160,7 +162,7 @@ def test_a_cluster_gets_more_shards(by: str, installation: Installation, api: ht
 
 
 def test_a_single_node_becomes_master_and_standby(installation: Installation, api: httpx.Client) -> None:
-    instance = create(installation, api, "living-single", SINGLE, 0.125)
+    instance = create(installation, api, "living-single", SINGLE, 0.125, "6.0")
     with client_of(instance, **trust(api, instance)) as client:
         client.set("kept", "yes")
         wish = {"spec_code": HA, "new_capacity": 0.125, "change_type": "instanceType"}
