@@ -193,4 +193,4 @@ class _RenamingConnection(Connection):
 
 
 class _RenamingTlsConnection(_RenamingConnection, SSLConnection):
-    """With it."""
+    """The same by TLS."""

@@ -1,4 +1,4 @@
-"""TLS of nodes: what they show to clients, taking over a renewed certificate, and moving to another port."""
+"""TLS of nodes: what they show to clients, and taking over a renewed certificate."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ CONFIGURATION_FILE = "front.json"
 CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 BACKLOG = 511
+KEEPALIVE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,10 @@ def _listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # What is accepted has these, too: clients that went without a word are noticed, as an engine notices them.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
     listener.bind((address, port))
     listener.listen(BACKLOG)
     listener.setblocking(False)
