@@ -469,7 +469,7 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
-    body |= {"expiration": 300, "backup_id": UNKNOWN_ID}
+    body |= {"expiration": 300, "backup_id": UNKNOWN_ID, "enabled": True}
     body |= {"account_name": "nobody", "account_role": "read", "account_password": PASSWORD}
     [method] = route.methods
     query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})

@@ -163,6 +163,7 @@ def test_what_is_shown_is_what_the_nodes_show(instance: Instance, api: httpx.Cli
     assert seen == {
         "enabled": True,
         "ip": instance["ip"],
+        "ipv6": None,
         "port": str(instance["port"]),
         "domain_name": f"{instance['domain_name']}:{instance['port']}",
         "ssl_validated": True,

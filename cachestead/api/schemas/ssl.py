@@ -25,6 +25,8 @@ class SwitchSslOut(BaseModel):
 
     job_id: str
     instance_id: str
+    result: str | None = None
+    """What came of it is for the job to say."""
 
     @classmethod
     def of(cls, job: Job) -> SwitchSslOut:
@@ -37,6 +39,7 @@ class SslOut(BaseModel):
 
     enabled: bool = True
     ip: str
+    ipv6: str | None = None
     port: str
     domain_name: str
     ssl_expired_at: str | None

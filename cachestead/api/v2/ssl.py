@@ -37,7 +37,7 @@ async def show_instance_ssl_detail(
     seen = await ssl.describe_ssl(service, caller, instance_id)
     if seen is None:
         return Response(status_code=204)
-    return Response(SslOut.of(seen).model_dump_json(exclude_none=True), media_type="application/json")
+    return Response(SslOut.of(seen).model_dump_json(), media_type="application/json")
 
 
 @chapter.post(_ONE + "/ssl-certs/download")
