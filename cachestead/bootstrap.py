@@ -27,6 +27,7 @@ from cachestead.engine.config import SENTINEL_FILE, SentinelConf, render_sentine
 from cachestead.engine.connection import Connections
 from cachestead.engine.sentinel import Sentinels
 from cachestead.identity.authentication import Authenticator
+from cachestead.identity.authority import Authority
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
@@ -37,6 +38,7 @@ from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.backups import Backups
+from cachestead.reconcilers.certificates import Certificates
 from cachestead.reconcilers.health import Health
 from cachestead.reconcilers.leftovers import Leftovers, Retention
 from cachestead.reconcilers.maintenance import Maintenance
@@ -55,6 +57,7 @@ from cachestead.workflows.runner import Runner
 
 SENTINEL_COUNT = 3
 _SENTINEL_OWNER = "sentinel"
+_AUTHORITY = "authority"
 _OBJECT_KEYS = "object_keys"
 _SCRAPE_TOKEN = "scrape_token"  # noqa: S105 - the name of a fact
 
@@ -72,6 +75,7 @@ class Application:
     maintenance: Maintenance
     backups: Backups
     scripts: Scripts
+    certificates: Certificates
     sampler: Sampler
     registry: CollectorRegistry
     """The service's own figures, for Prometheus."""
@@ -159,6 +163,9 @@ async def build(settings: Settings) -> Application:
         vip_script=write_script(settings.data_dir / "vip"),
         staging_host=addresses[0].address,
         vault=vault,
+        authority=await _authority(database, vault),
+        certificates=settings.certificates,
+        dns_zone=settings.region.dns_zone,
         flavors=load_flavors(),
         parameters=load_parameters(),
         failover=settings.failover,
@@ -188,6 +195,7 @@ async def build(settings: Settings) -> Application:
         maintenance=Maintenance(service),
         backups=Backups(service, timedelta(days=settings.jobs.keep_days)),
         scripts=Scripts(machinery),
+        certificates=Certificates(machinery),
         sampler=Sampler(machinery, settings.monitoring),
         registry=registry,
         sentinels=sentinels,
@@ -272,6 +280,17 @@ async def find_object_keys(database: Database, vault: Vault) -> ObjectKeys | Non
     async with database.reading() as tx:
         sealed = await facts.find_fact(tx, _OBJECT_KEYS)
     return ObjectKeys(**vault.open(sealed)) if sealed else None
+
+
+async def _authority(database: Database, vault: Vault) -> Authority:
+    """What signs certificates, made up at the first start."""
+    async with database.writing() as tx:
+        sealed = await facts.find_fact(tx, _AUTHORITY)
+        if sealed is not None:
+            return Authority(**vault.open(sealed))
+        made = Authority.made_up(datetime.now(UTC))
+        await facts.save_fact(tx, _AUTHORITY, vault.seal(asdict(made)))
+    return made
 
 
 async def _objects(settings: Settings, database: Database, vault: Vault) -> Objects:

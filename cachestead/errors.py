@@ -642,6 +642,19 @@ class InvalidAccount(ServiceError):
     code, status = "DCS.4961", 400
 
 
+class SslNotSupported(ServiceError):
+    """Do not support SSL."""
+
+    # Not in table 6.2: only the examples of section 4.11 have it.
+    code, status = "DCS.4201", 400
+
+
+class InvalidSsl(ServiceError):
+    """ssl request params are invalid."""
+
+    code, status = "DCS.4202", 400
+
+
 class TemplateNotFound(ServiceError):
     """The parameter template does not exist."""
 

@@ -85,6 +85,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         Loop("maintenance", application.maintenance.run_pass, settings.jobs.maintenance_seconds),
         Loop("backups", application.backups.run_pass, settings.backups.seconds),
         Loop("scripts", application.scripts.run_pass, _SCRIPTS_SECONDS),
+        Loop("certificates", application.certificates.run_pass, settings.certificates.seconds),
         Loop("sampler", application.sampler.run_pass, application.sampler.pause),
     ]
     application.registry.register(LoopFigures(loops))

@@ -224,6 +224,17 @@ class MonitoringSettings(Group):
     absent, and printed by `cachestead env --format prometheus`."""
 
 
+class CertificateSettings(Group):
+    """Certificates of instances that clients reach by TLS."""
+
+    days: int = Field(default=365, ge=1, le=825)
+    """How long a node's certificate is good, in days; some clients take none for longer than 825."""
+    renew_days: float = Field(default=30.0, ge=0)
+    """How long before its end it is renewed, in days: time enough to see that it was not."""
+    seconds: float = Field(default=3600.0, gt=0)
+    """Pause between two looks at all certificates, in seconds."""
+
+
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 ProjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
@@ -313,6 +324,7 @@ class Settings(BaseSettings):
     backups: BackupSettings = BackupSettings()
     sessions: SessionSettings = SessionSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    certificates: CertificateSettings = CertificateSettings()
     objects: ObjectSettings = ObjectSettings()
     log: LogSettings = LogSettings()
 

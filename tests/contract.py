@@ -29,6 +29,8 @@ NULLS: dict[str, set[str]] = {
     "ShowBackgroundTaskProgressResponse": {"remain_time"},
     "ShowInstanceVersionResponse": {"proxy_minor_version", "latest_proxy_minor_version"},  # it has no proxy
     "StepDetail": {"end_time"},
+    "UpdateSslSwitchResponse": {"result"},  # it has only begun
+    "ShowInstanceSslDetailResponse": {"ipv6", "ssl_expired_at"},  # addresses are IPv4; no node shows a certificate
     "BackupFilesBody": {"bucket_name", "backup_id"},  # one of them says what is imported
     "Files": {"size", "update_at"},  # as the caller gave them
     "SourceInstanceBody": {"password"},  # nobody is told one

@@ -237,6 +237,18 @@ class Client:
         """Delete a backup's files."""
         self._project("DELETE", f"/instances/{instance}/backups/{backup}")
 
+    def update_ssl_switch(self, instance: str, *, enabled: bool) -> str:
+        """Begin to let clients come by TLS, or without it; the job that does it."""
+        return str(self._project("PUT", f"/instances/{instance}/ssl", {"enabled": enabled})["job_id"])
+
+    def show_instance_ssl_detail(self, instance: str) -> Json:
+        """How an instance is reached by TLS; nothing while that is off."""
+        return self._project("GET", f"/instances/{instance}/ssl")
+
+    def download_ssl_cert(self, instance: str) -> Json:
+        """A link to a zip file with what clients of an instance trust."""
+        return self._project("POST", f"/instances/{instance}/ssl-certs/download")
+
     def list_backup_file_links(self, instance: str, backup: str, seconds: int) -> list[Json]:
         """URLs of a backup's files."""
         path = f"/instances/{instance}/backups/{backup}/links"

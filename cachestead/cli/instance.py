@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cachestead.cli import ssl
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait, Yes, confirm, examples
@@ -22,6 +23,7 @@ from cachestead.cli.template import complete_template, get_template
 from cachestead.cli.waiting import Goal, wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and delete instances.")
+app.add_typer(ssl.app, name="ssl")
 
 COLUMNS = {
     "name": "NAME",

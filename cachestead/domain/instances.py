@@ -95,6 +95,7 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "RemoveIpFromDns": errors.Configuring,
     "ModifyConfig": errors.Configuring,
     "ModifyAcl": errors.Configuring,
+    "ModifySsl": errors.Configuring,
     "BackupInstance": errors.BackupRunning,
     "ImportBackup": errors.Configuring,
 }
@@ -206,6 +207,8 @@ class Instance:
     user_id: str
     user_name: str
     description: str | None = None
+    enable_ssl: bool = False
+    """Whether clients come by TLS, and only so."""
     task: str | None = None
     """Name of the change under way that has no state of its own; with the state it is the lock."""
     binary: str = ""

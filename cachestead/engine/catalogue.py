@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,7 @@ COMPATIBLE: Version = (7, 2, 4)
 ASK_SECONDS = 5.0
 _REDIS = re.compile(r"^Redis server v=(\d+)\.(\d+)\.(\d+)")
 _VALKEY = re.compile(r"^Valkey server v=(\d+)\.(\d+)\.(\d+)")
+_NO_CERTIFICATE = "No tls-cert-file configured"
 _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 
 
@@ -42,6 +43,8 @@ class Engine:
     product: Product
     version: Version
     source: Source
+    has_tls: bool = False
+    """Whether it was built with TLS."""
 
     @property
     def compatible_version(self) -> Version:
@@ -148,7 +151,20 @@ def identify(path: Path, source: Source) -> Engine | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return parse_version(answer.stdout, path, source)
+    found = parse_version(answer.stdout, path, source)
+    return replace(found, has_tls=_has_tls(path)) if found else None
+
+
+def _has_tls(path: Path) -> bool:
+    """Whether what the engine misses, asked to listen with TLS only, is a certificate and not TLS itself."""
+    command = [str(path), "--port", "0", "--tls-port", "1", "--bind", "127.0.0.1", "--save", "", "--logfile", ""]
+    try:
+        answer = subprocess.run(  # noqa: S603 - the same
+            command, capture_output=True, text=True, timeout=ASK_SECONDS, check=False, cwd="/"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return _NO_CERTIFICATE in answer.stdout
 
 
 def parse_version(said: str, path: Path, source: Source) -> Engine | None:

@@ -20,6 +20,8 @@ from cachestead.engine.errors import PortImpossible
 from cachestead.engine.parameters import busy_directive, directives_of
 
 REDIS_FILE, SENTINEL_FILE = "redis.conf", "sentinel.conf"
+IDENTITY_FILE, AUTHORITY_FILE = "tls.pem", "ca.crt"
+"""Key and certificate in one file, so that both are replaced in one move; and whom the node trusts."""
 BUS_PORT = 16379
 """Where nodes of a cluster listen for each other, whatever their port for clients: that one may change while they
 run, and they would lose each other if the bus went with it. Before 7.0 the bus is always 10000 above."""
@@ -53,6 +55,8 @@ class RedisConf:
     """Smaller is promoted sooner; 0 is never promoted."""
     persistent: bool = True
     """Whether there is an append-only file: without one a restart empties the node."""
+    tls_port: int | None = None
+    """Where clients are met with TLS, beside `port`, with what is in the two files above."""
     cluster_node_timeout_ms: int = 5000
     """How long a node of a cluster may be silent before the others hold it for lost, where nobody hints."""
 
@@ -128,12 +132,27 @@ def _settings(conf: RedisConf) -> Lines:
     yield from _outgoing(conf.engine, conf.address)
     yield f"{_replica_word(conf.engine)}-announce-ip", conf.address
     yield "port", str(conf.port)
+    yield from _tls(conf)
     yield from _PROCESS
     yield from _memory_and_clients(conf)
     yield from _persistence(conf)
     yield from _replication(conf)
     yield from _cluster(conf)
     yield from _guards(conf.engine)
+
+
+def _tls(conf: RedisConf) -> Lines:
+    if conf.tls_port is None:
+        return
+    yield "tls-port", str(conf.tls_port)
+    yield "tls-cert-file", IDENTITY_FILE
+    yield "tls-key-file", IDENTITY_FILE
+    yield "tls-ca-cert-file", AUTHORITY_FILE
+    yield "tls-auth-clients", "no"
+    if conf.users.mode.is_clustered:
+        # Only so do nodes tell clients by TLS the port for TLS; they follow each other there, too.
+        yield "tls-cluster", "yes"
+        yield "tls-replication", "yes"
 
 
 def _outgoing(engine: Engine, address: str) -> Lines:

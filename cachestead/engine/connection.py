@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import redis.asyncio as redis
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -39,16 +39,19 @@ def connect(
     answer_seconds: float = ANSWER_SECONDS,
     database: int = 0,
     name: str | None = None,
+    authority: str | None = None,
 ) -> Client:
     """A client for one node; connects at its first command. `user` is None where the engine has no users.
 
-    `name` is what CLIENT LIST calls its connections.
+    `name` is what CLIENT LIST calls its connections. With an `authority` (PEM) it speaks TLS, and only to nodes
+    that this vouches for.
 
     Never retries by itself: every caller here polls, and a second attempt inside a first hides what happened.
     Bytes that are no text (a key may be any) come as surrogates and are sent as they came.
     """
+    tls: dict[str, Any] = {"ssl_ca_data": authority, "ssl_check_hostname": True} if authority else {}
     pool: ConnectionPool = ConnectionPool(
-        connection_class=_RenamingConnection,
+        connection_class=_RenamingTlsConnection if tls else _RenamingConnection,
         commands=commands or AdminCommands(),
         host=node.address,
         port=node.port,
@@ -63,6 +66,7 @@ def connect(
         socket_connect_timeout=min(CONNECT_SECONDS, answer_seconds),
         socket_timeout=answer_seconds,
         retry=Retry(NoBackoff(), 0),
+        **tls,
     )
     return redis.Redis.from_pool(pool)
 
@@ -186,3 +190,7 @@ class _RenamingConnection(Connection):
         # redis-py writes "CONFIG GET" as one word and splits it while packing.
         first, *rest = args[0].split(" ")
         return (self._commands.on_wire(first), *rest, *args[1:])
+
+
+class _RenamingTlsConnection(_RenamingConnection, SSLConnection):
+    """The same by TLS."""

@@ -36,6 +36,18 @@ async def ensure_port(client: Client, port: int) -> None:
         await _set(client, "port", str(port), address_of(client).address)
 
 
+async def ensure_tls_port(client: Client, port: int) -> None:
+    """The node listens on this port with TLS, on all its addresses; open connections stay.
+
+    Nodes of a cluster say the port that they began with until what they announce changes.
+    """
+    if await _get(client, "tls-port") != str(port):
+        await _set(client, "tls-port", str(port), address_of(client).address)
+    if await _get(client, "tls-cluster") == "yes":
+        for announced in (str(port), "0"):
+            await _set(client, "cluster-announce-tls-port", announced, address_of(client).address)
+
+
 async def _ensure_bind(client: Client, wanted: str, vip: str) -> None:
     if " ".join(await bound_addresses(client)) != wanted:
         await _set(client, "bind", wanted, vip)

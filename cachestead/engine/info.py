@@ -95,8 +95,12 @@ class NodeFacts:
         return found.calls if found else 0
 
     def in_sync_with(self, master: NodeAddress) -> bool:
-        """Whether the node replicates from this master and has its data."""
-        return self.role == "slave" and self.master == master and self.master_link_up
+        """Whether the node replicates from this master and has its data.
+
+        A master is known by its address: nodes of a cluster with TLS follow each other at another port than ours.
+        """
+        followed = self.role == "slave" and self.master is not None and self.master.address == master.address
+        return followed and self.master_link_up
 
 
 async def observe_node(client: Client) -> NodeFacts:

@@ -373,7 +373,16 @@ async def _mover(masters: Sequence[Client], move: SlotMove, road: Road, report: 
     source, target = by_id[move.source], by_id[move.target]
     async with answering(source):
         strokes = "valkey_version" not in await source.info("server")
-    return _Mover(masters, move, road, report, source, target, NodeAddress(*address_of(target)), strokes)
+    return _Mover(masters, move, road, report, source, target, await _found_at(target), strokes)
+
+
+async def _found_at(target: Client) -> NodeAddress:
+    """Where other nodes of its cluster speak to it: by TLS where they all do."""
+    settings = await call(target, "CONFIG GET", "tls-*")
+    known = settings if isinstance(settings, dict) else dict(zip(settings[::2], settings[1::2], strict=True))
+    if known.get("tls-cluster") != "yes":
+        return NodeAddress(*address_of(target))
+    return NodeAddress(address_of(target).address, int(known["tls-port"]))
 
 
 def _together(found: Mapping[int, Sequence[str]], most: int) -> Iterator[dict[int, Sequence[str]]]:

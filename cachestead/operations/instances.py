@@ -30,6 +30,7 @@ from cachestead.domain.orders import (
     plan_instances,
 )
 from cachestead.domain.sizes import MiB
+from cachestead.domain.ssl import check_new_port
 from cachestead.engine.errors import EngineMissing
 from cachestead.identity.callers import Caller
 from cachestead.operations.addresses import free_addresses, take
@@ -252,7 +253,8 @@ def _change_of(instance: Instance, edit: Edit) -> Change | None:
     ports = new_port is not None and new_port != instance.port
     if ports and renames is not None:
         raise errors.InvalidParameter("rename_commands: not together with a new port", name="rename_commands")
-    if ports:
+    if ports and new_port is not None:
+        check_new_port(instance, new_port)
         ends = {"old_port": instance.port, "new_port": new_port}
         return Change(CHANGE_PORT, Event.CHANGE_ASKED, {"port": new_port}, ends)
     if renames is not None and renames != instance.rename_commands:

@@ -175,6 +175,8 @@ async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, 
     plan = plan_resize(instance, wish, service.flavors, used, databases_in_use(list(seen.values())))
     if plan.changes_type and not engine_of(service.machinery, instance).has_subcommand_rules:
         raise errors.InstanceTypeUnchangeable(f"spec_code: not on {instance.binary}")
+    if instance.enable_ssl and plan.kind in (Kind.ADDRESS, Kind.NODES):
+        raise errors.InstanceTypeUnchangeable("spec_code: switch SSL off first")
     usage = await store.get_usage(tx, instance.project_id)
     before = _flavor_of(service, instance)
     left = service.quotas.ram_gb - usage.ram_gb + before.capacity_gb

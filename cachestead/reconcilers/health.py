@@ -21,9 +21,10 @@ from cachestead.domain.shards import shards_of
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.errors import EngineError, FailoverFailed
 from cachestead.reconcilers.cluster_repair import ClusterRepair
+from cachestead.reconcilers.front_repair import ensure_fronts
 from cachestead.reconcilers.proxy_repair import HEALED, are_well, healed_proxies, repair_proxies
 from cachestead.reconcilers.repair import Repair
-from cachestead.runtime.interface import NodeNotStarted, NodeSighting
+from cachestead.runtime.interface import NodeNotStarted, NodeSighting, front_id, node_behind
 from cachestead.store import instances as store
 from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
@@ -56,7 +57,8 @@ class Health:
             known = [one async for one in store.each_instance(tx, HEALED)]
         found = [one for one in known if _is_free(one)]
         proxies = (proxy.id for one in known for proxy in healed_proxies(one))
-        self._replaceable = frozenset([*(node for one in found for node in _with_copies(one)), *proxies])
+        fronts = (front_id(node.id) for one in found for node in one.nodes if one.enable_ssl)
+        self._replaceable = frozenset([*(node for one in found for node in _with_copies(one)), *proxies, *fronts])
         sightings = await sightings_now(self._machinery)
         await asyncio.gather(*(self._look_at_proxies(one, sightings) for one in known if one.proxies))
         masters = await self._masters()
@@ -107,7 +109,7 @@ class Health:
             if await self._ensure_sentinel(node_id):
                 return
             async with self._machinery.database.reading() as tx:
-                instance_id = await store.find_instance_of_node(tx, node_id)
+                instance_id = await store.find_instance_of_node(tx, node_behind(node_id) or node_id)
                 behind = None if instance_id else await proxy_store.find_instance_of_proxy(tx, node_id)
             if instance_id is not None:
                 await self._look_again(instance_id)
@@ -132,6 +134,7 @@ class Health:
         async with self._slots, turn:
             if turns.has_begun_since(moment, instance.id):
                 return None
+            await ensure_fronts(self._machinery, instance, sightings)
             return await self._repair(instance, sightings, watched)
 
     async def _end_changes(self, instance_id: str, changes: Sequence[ParameterChange]) -> None:
@@ -177,6 +180,7 @@ class Health:
             async with self._machinery.database.reading() as tx:
                 instance = await store.find_any_instance(tx, instance_id)
             if instance and _is_free(instance):
+                await ensure_fronts(self._machinery, instance, await sightings_now(self._machinery))
                 watched = await self._find_master(instance)
                 await self._repair(instance, await sightings_now(self._machinery), watched, patient=True)
 

@@ -11,6 +11,7 @@ import structlog
 from cachestead.domain.instances import Instance, State
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine.errors import EngineError
+from cachestead.runtime.interface import front_id
 from cachestead.store import instances as instance_store
 from cachestead.store import jobs as job_store
 from cachestead.store import parameters as parameter_store
@@ -75,6 +76,7 @@ class Leftovers:
             # Staging engines belong to the job that started them.
             working = {job.id for job in await job_store.list_any_unfinished(tx)}
         orphans = {node for node, owner in present.items() if owner not in working}
+        known |= {front_id(node) for node in known}
         for node in orphans - known - self._own_nodes:
             log.warning("removing a node that belongs to nothing", node=node)
             await self._machinery.runtime.remove_node(node)

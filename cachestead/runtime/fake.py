@@ -7,12 +7,19 @@ Nodes are entries in a table. What the outside world does to processes, a caller
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
+from cachestead.runtime.interface import (
+    AddressTaken,
+    NodeId,
+    NodeNotStarted,
+    NodeSighting,
+    NodeSpec,
+    front_id,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,15 @@ class FakeRuntime:
         """Nothing to adopt that is not in the table."""
 
     async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
-        """The node runs."""
+        """The node runs, with the front that it shall have."""
+        sighting = self._ensure(spec)
+        if spec.front is not None:
+            self._ensure(spec.front)
+        else:
+            self.nodes.pop(front_id(spec.id), None)
+        return sighting
+
+    def _ensure(self, spec: NodeSpec) -> NodeSighting:
         node = self.nodes.get(spec.id)
         if node is None or node.pid is None:
             self._check(spec)
@@ -49,16 +64,25 @@ class FakeRuntime:
             self.starts.append(spec.id)
         return _sighting(node)
 
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node, if it is in the table, has these files."""
+        if known := self.nodes.get(node):
+            spec = replace(known.spec, files={**known.spec.files, **files})
+            self.nodes[node] = replace(known, spec=spec)
+
     async def stop_node(self, node: NodeId) -> None:
         """The node does not run."""
+        self._end(front_id(node))
         self._end(node)
 
     async def kill_node(self, node: NodeId) -> None:
         """The node does not run."""
+        self._end(front_id(node))
         self._end(node)
 
     async def remove_node(self, node: NodeId) -> None:
         """The node is not in the table."""
+        self.nodes.pop(front_id(node), None)
         self.nodes.pop(node, None)
 
     async def observe_nodes(self) -> list[NodeSighting]:

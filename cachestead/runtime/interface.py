@@ -32,6 +32,8 @@ class NodeSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     initial_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Files that the node rewrites itself (a Sentinel's), written only where they are not there yet."""
+    front: NodeSpec | None = None
+    """A second process that lives as long as the node does, in a folder of its own, and meets its clients."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class NodeSighting:
     owner: str = ""
 
 
+_FRONT = ".front"
+
+
+def front_id(node: NodeId) -> NodeId:
+    """The id of a node's front."""
+    return node + _FRONT
+
+
+def node_behind(front: NodeId) -> NodeId | None:
+    """The id of the node that this is the front of; None if it is nobody's."""
+    return front.removesuffix(_FRONT) if front.endswith(_FRONT) else None
+
+
 class NodeRuntime(Protocol):
     """Where nodes run."""
 
@@ -54,13 +69,19 @@ class NodeRuntime(Protocol):
         """Adopt the nodes that are already there and begin to watch them."""
 
     async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
-        """The node runs and listens on its address. A running node is left as it is.
+        """The node runs and listens on its address, and so does its front. What runs is left as it is.
 
         Raises `NodeNotStarted` with the last lines of the node's own log, or `AddressTaken`.
         """
 
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node's folder has these files; whether it runs or not, it is left as it is. Fine if it is gone."""
+
     async def stop_node(self, node: NodeId) -> None:
-        """The node's process has ended: asked first, killed if it does not listen. Its folder stays."""
+        """The node's process has ended: asked first, killed if it does not listen. Its folder stays.
+
+        Here and below a node's front goes before it.
+        """
 
     async def kill_node(self, node: NodeId) -> None:
         """The node's process has ended, at once."""

@@ -119,6 +119,7 @@ instances = Table(
     Column("port", Integer, nullable=False),
     Column("az_codes", JSON, nullable=False),
     Column("no_password_access", Boolean, nullable=False),
+    Column("enable_ssl", Boolean, nullable=False),
     Column("binary", String(64), nullable=False),
     Column("secrets", Text, nullable=False, comment="encrypted"),
     Column("rename_commands", JSON, nullable=False),

@@ -10,6 +10,7 @@ from cachestead.workflows.change_accounts import (
 from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
+from cachestead.workflows.change_ssl import CHANGE_SSL, KEEP_SSL
 from cachestead.workflows.change_type import CHANGE_TYPE
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
@@ -49,6 +50,8 @@ ALL = (
     DELETE_ACCOUNT,
     CHANGE_PORT,
     CHANGE_PARAMETERS,
+    CHANGE_SSL,
+    KEEP_SSL,
     CHANGE_CAPACITY,
     ADD_REPLICAS,
     REMOVE_REPLICAS,

@@ -3,22 +3,24 @@
 Before: the instance is RUNNING with the task `UpdatePort`. After: every node listens on the new port only,
 replicas follow their master there, the Sentinels watch it there, and the record has it. No data is lost,
 connections are. If it fails: nodes, Sentinels and record are back on the old port. Behind proxies only these move,
-at the address that they share.
+at the address that they share. With SSL only the port for TLS moves: ours is beside it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+from cachestead.domain.instances import Node
 from cachestead.domain.shards import master_of
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import announce_port
-from cachestead.engine.endpoint import ensure_port
+from cachestead.engine.endpoint import ensure_port, ensure_tls_port
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.info import observe_role
 from cachestead.store import instances as store
-from cachestead.workflows.machinery import client_at
+from cachestead.workflows.machinery import client_at, client_of, front_of
 from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.steps import await_replication, open_endpoint, unwatch_instance, verify, watch_instance
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
@@ -44,6 +46,9 @@ async def _move(ctx: StepContext, port: int) -> None:
     if ctx.instance.mode.has_proxies:
         await ensure_proxies(ctx.machinery, replace(ctx.instance, port=port))
         return
+    if ctx.instance.enable_ssl:
+        await asyncio.gather(*(_move_tls(ctx, node, port) for node in ctx.instance.nodes))
+        return
     ports = {ctx.instance.port, int(ctx.job.params["port"])}
     for node in ctx.instance.nodes:
         there = NodeAddress(node.address, port)
@@ -56,6 +61,16 @@ async def _move(ctx: StepContext, port: int) -> None:
         if ctx.instance.mode.is_watched and node.id != master_of(ctx.instance).id:
             master = NodeAddress(master_of(ctx.instance).address, port)
             await replication.ensure_replica_of(client_at(ctx.machinery, ctx.instance, there), master)
+
+
+async def _move_tls(ctx: StepContext, node: Node, port: int) -> None:
+    machinery, instance = ctx.machinery, replace(ctx.instance, port=port)
+    front = front_of(machinery, instance, node)
+    if front is None:
+        await ensure_tls_port(client_of(machinery, instance, node), port)
+    else:
+        await machinery.runtime.kill_node(front.id)
+        await machinery.runtime.ensure_node(front)
 
 
 async def _answers(ctx: StepContext, address: NodeAddress) -> bool:
@@ -79,7 +94,8 @@ async def save_old_port(ctx: StepContext) -> None:
 async def _save(ctx: StepContext, port: int) -> None:
     async with ctx.machinery.database.writing() as tx:
         await store.edit_instance(tx, ctx.instance.id, port=port)
-        for node in () if ctx.instance.mode.has_proxies else ctx.instance.nodes:
+        stay = ctx.instance.mode.has_proxies or ctx.instance.enable_ssl
+        for node in () if stay else ctx.instance.nodes:
             await store.save_node(tx, replace(node, port=port))
 
 

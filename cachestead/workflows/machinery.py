@@ -5,6 +5,7 @@ The one place where a record becomes a node's configuration: secrets are opened 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,21 +15,24 @@ from cachestead.domain.flavors import Flavor, FlavorCatalogue
 from cachestead.domain.instances import Instance, Mode, Node, State
 from cachestead.domain.parameters import ParameterCatalogue, Values
 from cachestead.domain.shards import master_of, masters_of, shards_of
+from cachestead.domain.ssl import names_of
 from cachestead.engine import cluster
 from cachestead.engine.acl import ADMIN, NodeUsers
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.catalogue import Engine, EngineCatalogue
 from cachestead.engine.commands import AdminCommands, admin_commands
-from cachestead.engine.config import REDIS_FILE, RedisConf, render_redis_conf
+from cachestead.engine.config import AUTHORITY_FILE, IDENTITY_FILE, REDIS_FILE, RedisConf, render_redis_conf
 from cachestead.engine.connection import Client, Connections
 from cachestead.engine.live import Limits
 from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.engine.watched import WatchedShard
+from cachestead.identity.authority import Authority
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
-from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
+from cachestead.proxy import front
+from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec, front_id
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
-from cachestead.settings import FailoverSettings
+from cachestead.settings import CertificateSettings, FailoverSettings
 from cachestead.store.database import Database
 from cachestead.workflows.turns import Turns
 
@@ -56,6 +60,10 @@ class Machinery:
     staging_host: str
     """Where engines listen that only we talk to, each at a port of its own."""
     vault: Vault
+    authority: Authority
+    """Signs the certificates of nodes."""
+    certificates: CertificateSettings
+    dns_zone: str
     flavors: FlavorCatalogue
     parameters: ParameterCatalogue
     failover: FailoverSettings
@@ -278,6 +286,7 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
         parameters=node_values(machinery, instance, flavor),
         priority=node.priority,
         persistent=flavor.replica_count > 1,
+        tls_port=instance.port if instance.enable_ssl and engine.has_tls else None,
     )
     # Roles and slots of a cluster are the engine's own record, in a file that it keeps.
     if instance.mode.is_watched:
@@ -285,10 +294,38 @@ def spec_of(machinery: Machinery, instance: Instance, node: Node, *, closed: boo
     return NodeSpec(
         id=node.id,
         command=(str(engine.path), REDIS_FILE),
-        files={REDIS_FILE: render_redis_conf(conf)},
+        files={
+            REDIS_FILE: render_redis_conf(conf),
+            **(tls_files_of(machinery, instance, node) if conf.tls_port else {}),
+        },
         address=node.address,
         port=node.port,
         owner=instance.id,
+        front=front_of(machinery, instance, node),
+    )
+
+
+def tls_files_of(machinery: Machinery, instance: Instance, node: Node) -> Mapping[str, str]:
+    """What clients that come by TLS are shown by the node, or by its front; made anew."""
+    names = names_of(instance, node, machinery.dns_zone)
+    identity = machinery.authority.issue(names, machinery.now(), machinery.certificates.days)
+    return {IDENTITY_FILE: identity, AUTHORITY_FILE: machinery.authority.certificate}
+
+
+def front_of(machinery: Machinery, instance: Instance, node: Node) -> NodeSpec | None:
+    """What speaks TLS for a node whose engine cannot; None where nobody has to."""
+    if not instance.enable_ssl or engine_of(machinery, instance).has_tls:
+        return None
+    # Each of an instance's fronts may serve its address: whoever is master has that at the engine's port.
+    addresses = tuple(dict.fromkeys((node.address, instance.ip)))
+    told = front.FrontConfiguration(addresses, instance.port, node.port, IDENTITY_FILE)
+    return NodeSpec(
+        id=front_id(node.id),
+        command=(sys.executable, "-m", front.__name__, front.CONFIGURATION_FILE),
+        files={front.CONFIGURATION_FILE: told.to_json(), **tls_files_of(machinery, instance, node)},
+        address=node.address,
+        port=instance.port,
+        owner=node.id,
     )
 
 

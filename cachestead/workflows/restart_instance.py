@@ -43,23 +43,25 @@ async def save_old_names(ctx: StepContext) -> None:
         await store.edit_instance(tx, ctx.instance.id, rename_commands=ctx.job.params["old_renames"])
 
 
-def _succeed(instance: Instance, _job: Job, at: datetime) -> Instance:
+def restarted(instance: Instance, _job: Job, at: datetime) -> Instance:
+    """Every node runs, and nothing is wrong any more."""
     nodes = tuple(replace(node, active=True) for node in instance.nodes)
     return replace(advance(instance, Event.CHANGE_DONE, at), nodes=nodes, fail_reason=None)
 
 
-def _fail(instance: Instance, job: Job, at: datetime) -> Instance:
+def restart_failed(instance: Instance, job: Job, at: datetime) -> Instance:
+    """The instance is in ERROR until its nodes have come up; it says why."""
     return replace(advance(instance, Event.CHANGE_FAILED, at), fail_reason=job.fail_reason)
 
 
-_AFTER_START = (Step(await_replication), Step(open_endpoint), Step(watch_instance), Step(verify))
+AFTER_START = (Step(await_replication), Step(open_endpoint), Step(watch_instance), Step(verify))
 
 RESTART_INSTANCE = Workflow(
     "restart-instance",
     job_type="restartInstanceJob",
-    steps=(Step(unwatch_instance), Step(stop_nodes), Step(start_nodes), *_AFTER_START),
-    succeed=_succeed,
-    fail=_fail,
+    steps=(Step(unwatch_instance), Step(stop_nodes), Step(start_nodes), *AFTER_START),
+    succeed=restarted,
+    fail=restart_failed,
     task="RestartInstance",
 )
 
@@ -72,9 +74,9 @@ RENAME_COMMANDS = Workflow(
         Step(save_new_names, undo=save_old_names),
         # Nodes that came up know the new names only.
         Step(start_nodes, undo=stop_nodes),
-        *_AFTER_START,
+        *AFTER_START,
     ),
-    succeed=_succeed,
-    fail=_fail,
+    succeed=restarted,
+    fail=restart_failed,
     task="RenameCommands",
 )

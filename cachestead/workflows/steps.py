@@ -131,13 +131,15 @@ async def unwatch_instance(ctx: StepContext) -> None:
 async def verify(ctx: StepContext) -> None:
     """The tenant's client, if it may, writes and reads a key at the instance's address; in each shard."""
     login = _login(ctx)
+    authority = ctx.machinery.authority.certificate if ctx.instance.enable_ssl else None
     gone = ctx.job.params.get("leaving", ())
     serving = tuple(proxy for proxy in ctx.instance.proxies if proxy.id not in gone)
     await proxies.wait_serving(ctx.machinery, replace(ctx.instance, proxies=serving), VERIFY_SECONDS)
 
     async def look() -> None:
         for address, key in await _probes(ctx):
-            async with connected(address, login.secret, user=login.user, commands=login.commands) as client:
+            how = {"user": login.user, "commands": login.commands, "authority": authority}
+            async with connected(address, login.secret, **how) as client:
                 await live.probe(client, key)
 
     # Where a master has just changed, not every node of a cluster has heard of it.
@@ -151,6 +153,11 @@ def _login(ctx: StepContext) -> Login:
     return Login(None, open_secrets(ctx.machinery.vault, ctx.instance).password, AdminCommands())
 
 
+def _open_to_clients(ctx: StepContext, address: NodeAddress) -> NodeAddress:
+    """Where clients come to the node that is at this address for us."""
+    return NodeAddress(address.address, ctx.instance.port) if ctx.instance.enable_ssl else address
+
+
 async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:
     """Where to write which key."""
     key, mode = f"cachestead:probe:{ctx.job.id}", ctx.instance.mode
@@ -159,7 +166,7 @@ async def _probes(ctx: StepContext) -> list[tuple[NodeAddress, str]]:
         return [(shared, key)]
     view = await cluster.observe_any(client_of(ctx.machinery, ctx.instance, node) for node in ctx.instance.nodes)
     return [
-        (shared if mode.has_proxies else view.nodes[owner].address, key_in(slots, key))
+        (shared if mode.has_proxies else _open_to_clients(ctx, view.nodes[owner].address), key_in(slots, key))
         for owner, slots in view.owners.items()
         if slots
     ]

@@ -188,6 +188,15 @@ class World:
         made = listed[0] if listed else self.installation.create("contract-old", SINGLE, engine_version="5.0")
         return str(self.installation.wait(made["instance_id"])["instance_id"])
 
+    def with_ssl(self) -> str:
+        """An instance that clients reach by TLS, once nothing is being done to it."""
+        listed = self.api.get("/instances", params={"name": "contract-ssl"}).json()["instances"]
+        made = listed[0] if listed else self.installation.create("contract-ssl")
+        if not made["enable_ssl"]:
+            answer = self.api.put(f"/instances/{made['instance_id']}/ssl", json={"enabled": True})
+            assert answer.status_code == 200, answer.text
+        return str(self.installation.wait(made["instance_id"])["instance_id"])
+
     def settled_single(self) -> str:
         """The single-node instance once nothing is being done to it."""
         return str(self.installation.wait(self.single)["instance_id"])
@@ -324,6 +333,9 @@ CALLS: dict[str, Call] = {
         f"/config-templates/{w.new_template().json()['id']}", json={"description": "changed"}
     ),
     "delete_config_template": lambda w: w.api.delete(f"/config-templates/{w.new_template().json()['id']}"),
+    "update_ssl_switch": lambda w: w.api.put(f"/instances/{w.with_ssl()}/ssl", json={"enabled": True}),
+    "show_instance_ssl_detail": lambda w: w.api.get(f"/instances/{w.with_ssl()}/ssl"),
+    "download_ssl_cert": lambda w: w.api.post(f"/instances/{w.with_ssl()}/ssl-certs/download"),
     "list_flavors": lambda w: w.api.get("/flavors"),
     "list_available_zones": lambda w: w.outside.get("/available-zones"),
     "list_maintenance_windows": lambda w: w.outside.get("/instances/maintain-windows"),
@@ -457,7 +469,7 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
-    body |= {"expiration": 300, "backup_id": UNKNOWN_ID}
+    body |= {"expiration": 300, "backup_id": UNKNOWN_ID, "enabled": True}
     body |= {"account_name": "nobody", "account_role": "read", "account_password": PASSWORD}
     [method] = route.methods
     query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})

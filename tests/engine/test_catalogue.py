@@ -76,6 +76,7 @@ def test_the_bundled_engine_is_found():
     assert engine.compatible_version == (7, 2, 4)
     assert engine.has_acl
     assert engine.has_atomic_slot_migration
+    assert not engine.has_tls
     assert engine == find_engines(EngineSettings(search_path=False)).newest()
 
 

@@ -191,3 +191,16 @@ def test_expire_effort_grows_with_keys_per_round(keys: int, effort: int):
 def test_parameters_without_a_directive_are_skipped():
     engine = engine_of("redis", 7, 0, 15)
     assert directives_of({"multi-db": "yes", "reserved-memory": "1"}, engine, 1) == {}
+
+
+def test_tls_is_beside_and_only_nodes_of_a_cluster_speak_it_to_each_other():
+    engine = engine_of("redis", 7, 0, 15)
+    clustered = NodeUsers("7.0", Mode.CLUSTER, ADMIN_SECRET, REPLICA_SECRET)
+    alone, one_of_many = (
+        render_redis_conf(conf_of(engine, tls_port=6380, **more)).splitlines()
+        for more in ({}, {"users": clustered})
+    )
+
+    beside = {"port 6379", "tls-port 6380", "tls-cert-file tls.pem", "tls-key-file tls.pem", "tls-auth-clients no"}
+    assert beside <= {*alone} & {*one_of_many}
+    assert {"tls-cluster yes", "tls-replication yes"} <= {*one_of_many} - {*alone}

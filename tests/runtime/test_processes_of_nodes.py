@@ -100,6 +100,16 @@ async def test_files_are_private_and_the_record_has_no_secret(machine: Machine):
     assert "s3cret" not in (folder / "node.json").read_text()
 
 
+async def test_files_are_replaced_where_there_is_a_node(machine: Machine):
+    await machine.start(1)
+    await machine.runtime.replace_files("node-1", {"more": "text"})
+    await machine.runtime.replace_files("node-2", {"more": "text"})
+
+    added = machine.runtime.node_folder("node-1") / "more"
+    assert (added.read_text(), added.stat().st_mode & 0o777) == ("text", 0o600)
+    assert not machine.runtime.node_folder("node-2").exists()
+
+
 async def test_a_process_that_ends_at_once_is_told_with_its_last_words(machine: Machine):
     spec = machine.spec(11)
     broken = replace(spec, files={"redis.conf": "no-such-directive yes\n"})

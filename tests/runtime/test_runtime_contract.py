@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from real_engines import eventually, free_subnet, kill_all_under
 
 from cachestead.runtime.fake import FakeRuntime
-from cachestead.runtime.interface import NodeNotStarted, NodeRuntime, NodeSpec
+from cachestead.runtime.interface import NodeNotStarted, NodeRuntime, NodeSpec, front_id
 from cachestead.runtime.process import ProcessRuntime
 
 LISTENER = """
@@ -147,6 +148,28 @@ async def test_a_node_that_was_never_there_can_be_stopped_killed_and_removed(run
     await runtime.remove_node("nobody")
 
     assert await seen(runtime) == {}
+
+
+async def test_a_front_lives_as_long_as_its_node(runtime, spec):
+    front = replace(spec(2), id=front_id("node-1"))
+    both = replace(spec(1), front=front)
+    await runtime.ensure_node(both)
+    assert await seen(runtime) == {"node-1": True, front.id: True}
+    await runtime.stop_node(front.id)
+    assert await seen(runtime) == {"node-1": True, front.id: False}
+    await runtime.ensure_node(both)
+    await runtime.kill_node("node-1")
+    assert await seen(runtime) == {"node-1": False, front.id: False}
+    await runtime.ensure_node(both)
+    await runtime.remove_node("node-1")
+    assert await seen(runtime) == {}
+
+
+async def test_a_front_that_a_node_shall_not_have_any_more_goes(runtime, spec):
+    await runtime.ensure_node(replace(spec(1), front=replace(spec(2), id=front_id("node-1"))))
+    await runtime.ensure_node(spec(1))
+
+    assert await seen(runtime) == {"node-1": True}
 
 
 async def test_an_address_in_use_is_told(runtime, spec):

@@ -246,7 +246,7 @@ class Features(BaseModel):
     support_audit_log: bool = False
 
 
-_FEATURES = Features()
+_FEATURES, _WITH_SSL = Features(), Features(support_ssl=True)
 
 
 class InstanceSummary(BaseModel):
@@ -294,7 +294,9 @@ class InstanceSummary(BaseModel):
     features: Features
 
 
-def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str) -> dict[str, Any]:
+def _shared(
+    instance: Instance, flavor: Flavor, network: Network, *, dns_zone: str, has_ssl: bool
+) -> dict[str, Any]:
     return {
         "instance_id": instance.id,
         "name": instance.name,
@@ -322,12 +324,13 @@ def _shared(instance: Instance, flavor: Flavor, network: Network, dns_zone: str)
         "maintain_begin": instance.maintain_begin,
         "maintain_end": instance.maintain_end,
         "no_password_access": flag_text(instance.no_password_access),
+        "enable_ssl": instance.enable_ssl,
         "enterprise_project_id": instance.enterprise_project_id,
         "description": instance.description,
         "cpu_type": instance.cpu_type,
         "az_codes": list(instance.az_codes),
         # One for all: a default that is a model would be copied for each instance.
-        "features": _FEATURES,
+        "features": _WITH_SSL if has_ssl else _FEATURES,
         "tags": [Tag.model_construct(key=key, value=value) for key, value in instance.tags.items()],
     }
 
@@ -338,9 +341,11 @@ class InstanceListed(InstanceSummary):
     updated_at: str | None
 
     @classmethod
-    def of(cls, instance: Instance, flavor: Flavor, network: Network, dns_zone: str) -> InstanceListed:
+    def of(
+        cls, instance: Instance, flavor: Flavor, network: Network, *, dns_zone: str, has_ssl: bool
+    ) -> InstanceListed:
         """The listed form. Values are the record's own, so they are not checked again."""
-        shared = _shared(instance, flavor, network, dns_zone)
+        shared = _shared(instance, flavor, network, dns_zone=dns_zone, has_ssl=has_ssl)
         return cls.model_construct(**shared, updated_at=iso_time(instance.updated_at))
 
 
@@ -430,12 +435,13 @@ class InstanceOut(InstanceSummary):
         network: Network,
         *,
         dns_zone: str,
+        has_ssl: bool,
         zone_ids: dict[str, str],
         now: datetime,
     ) -> InstanceOut:
         """The details."""
         return cls(
-            **_shared(instance, flavor, network, dns_zone),
+            **_shared(instance, flavor, network, dns_zone=dns_zone, has_ssl=has_ssl),
             update_at=iso_time(instance.updated_at),
             launched_at=iso_time(instance.launched_at),
             cache_mode=instance.mode.value,

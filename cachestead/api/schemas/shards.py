@@ -23,6 +23,7 @@ from cachestead.domain.instances import (
     replication_id,
 )
 from cachestead.domain.jobs import Job
+from cachestead.domain.ssl import client_port
 
 _STATUSES = ("Creating", "Active", "Inactive", "Deleting", "AddSharding")
 
@@ -134,7 +135,7 @@ class NodeOut(BaseModel):
             az_code=node.zone,
             node_type=node.role.value,
             node_ip=node.address,
-            node_port=str(node.port),
+            node_port=str(client_port(instance, node)),
             node_id=node.id,
             is_access=not instance.proxies,
             group_id=group_id(instance.id, node.shard),
@@ -247,12 +248,12 @@ class DeletableReplica(BaseModel):
     available_zone: str
 
     @classmethod
-    def of(cls, node: Node, zone_ids: Mapping[str, str]) -> DeletableReplica:
+    def of(cls, instance: Instance, node: Node, zone_ids: Mapping[str, str]) -> DeletableReplica:
         """The replica; its zone by id, or by code where the region has it no more."""
         return cls(
             replication_id=replication_id(node.id),
             node_id=node.id,
-            replication_ip=f"{node.address}:{node.port}",
+            replication_ip=f"{node.address}:{client_port(instance, node)}",
             group_id=group_id(node.instance_id, node.shard),
             group_name=group_name(node.shard),
             available_zone=zone_ids.get(node.zone, node.zone),
@@ -267,8 +268,8 @@ class DeletableReplicasOut(BaseModel):
     replication_list: list[DeletableReplica]
 
     @classmethod
-    def of(cls, replicas: Sequence[Node], zone_ids: Mapping[str, str]) -> DeletableReplicasOut:
+    def of(cls, instance: Instance, replicas: Sequence[Node], zone_ids: Mapping[str, str]) -> DeletableReplicasOut:
         """The set that may go; the zones it is in as one text, as a rule just one."""
-        found = [DeletableReplica.of(node, zone_ids) for node in replicas]
+        found = [DeletableReplica.of(instance, node, zone_ids) for node in replicas]
         zones = dict.fromkeys(one.available_zone for one in found)
         return cls(check_result=bool(found), available_zone=",".join(zones), replication_list=found)

@@ -11,6 +11,7 @@ from cachestead.api.v2 import (
     parameters,
     sessions,
     shards,
+    ssl,
     tags,
     templates,
 )
@@ -28,5 +29,6 @@ CHAPTERS = (
     templates.chapter,
     sessions.chapter,
     accounts.chapter,
+    ssl.chapter,
     lifecycle.chapter,
 )

@@ -31,6 +31,7 @@ from cachestead.domain.rules import check_instance_ids
 from cachestead.domain.shards import deletable_replicas
 from cachestead.identity.callers import Caller
 from cachestead.operations import instances, resizing
+from cachestead.operations.ssl import supports_ssl
 from cachestead.store import instances as store
 
 chapter = Chapter("4.1", "Lifecycle Management")
@@ -85,7 +86,11 @@ async def list_instances(
             count, found = await store.list_instances(tx, caller.project, wanted, offset=offset, limit=limit)
         listed = [
             InstanceListed.of(
-                one, service.flavors.get(one.spec_code, one.capacity_gb), network, service.region.dns_zone
+                one,
+                service.flavors.get(one.spec_code, one.capacity_gb),
+                network,
+                dns_zone=service.region.dns_zone,
+                has_ssl=supports_ssl(service, one),
             )
             for one in found
         ]
@@ -125,6 +130,7 @@ async def show_instance(
         service.flavors.get(instance.spec_code, instance.capacity_gb),
         network,
         dns_zone=service.region.dns_zone,
+        has_ssl=supports_ssl(service, instance),
         zone_ids={zone.code: zone.id for zone in service.zones},
         now=service.now(),
     )
@@ -186,4 +192,4 @@ async def validate_deletable_replica(
     if instance.mode is not Mode.CLUSTER:
         raise errors.InvalidValue("instance_id: only native clusters are supported", name="instance_id")
     zone_ids = {zone.code: zone.id for zone in service.zones}
-    return DeletableReplicasOut.of(deletable_replicas(instance), zone_ids)
+    return DeletableReplicasOut.of(instance, deletable_replicas(instance), zone_ids)

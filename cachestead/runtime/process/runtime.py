@@ -12,13 +12,21 @@ import asyncio
 import resource
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cachestead.runtime.interface import AddressTaken, NodeId, NodeNotStarted, NodeSighting, NodeSpec
+from cachestead.runtime.interface import (
+    AddressTaken,
+    NodeId,
+    NodeNotStarted,
+    NodeSighting,
+    NodeSpec,
+    front_id,
+    node_behind,
+)
 from cachestead.runtime.process.addresses import free_port, is_free
-from cachestead.runtime.process.folder import NodeFolder, NodeRecord
+from cachestead.runtime.process.folder import NodeFolder, NodeRecord, write_private
 from cachestead.runtime.process.processes import (
     Launch,
     ProcessIdentity,
@@ -67,7 +75,15 @@ class ProcessRuntime:
                     await self._adopt(folder, record)
 
     async def ensure_node(self, spec: NodeSpec) -> NodeSighting:
-        """The node runs and listens. Raises `NodeNotStarted`."""
+        """The node runs and listens, with the front that it shall have. Raises `NodeNotStarted`."""
+        seen = await self._ensure(spec)
+        if spec.front is not None:
+            await self._ensure(spec.front)
+        elif front_id(spec.id) in self._records:
+            await self._remove(front_id(spec.id))
+        return seen
+
+    async def _ensure(self, spec: NodeSpec) -> NodeSighting:
         async with self._locks[spec.id]:
             folder = self._folder(spec.id)
             process = await self._find_running(spec.id)
@@ -78,18 +94,35 @@ class ProcessRuntime:
                 await _wait_listening(folder, spec, process)
             return self._sighting(self._records[spec.id])
 
+    async def replace_files(self, node: NodeId, files: Mapping[str, str]) -> None:
+        """The node's folder, if there is one, has these files."""
+        async with self._locks[node]:
+            folder = self._folder(node)
+            if folder.read() is not None:
+                for name, text in files.items():
+                    write_private(folder.path / name, text)
+
     async def stop_node(self, node: NodeId) -> None:
         """The node's process has ended: asked first, then killed."""
-        async with self._locks[node]:
-            await self._end(node, STOP_SECONDS)
+        await self._end_with_front(node, STOP_SECONDS)
 
     async def kill_node(self, node: NodeId) -> None:
         """The node's process has ended, at once."""
-        async with self._locks[node]:
-            await self._end(node, 0)
+        await self._end_with_front(node, 0)
+
+    async def _end_with_front(self, node: NodeId, grace: float) -> None:
+        for one in (front_id(node), node):
+            if one == node or one in self._records:
+                async with self._locks[one]:
+                    await self._end(one, grace)
 
     async def remove_node(self, node: NodeId) -> None:
         """Neither process nor folder is left."""
+        if front_id(node) in self._records:
+            await self._remove(front_id(node))
+        await self._remove(node)
+
+    async def _remove(self, node: NodeId) -> None:
         async with self._locks[node]:
             await self._end(node, 0)
             await asyncio.to_thread(self._folder(node).remove)
@@ -149,7 +182,9 @@ class ProcessRuntime:
 
     async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> None:
         """A new process serves the node; none is left if it does not come up."""
-        await _wait_free(spec)
+        # Fronts share addresses: that they may is for the system to say.
+        if node_behind(spec.id) is None:
+            await _wait_free(spec)
         record = folder.prepare(spec)
         self._records[spec.id] = record
         order = Launch(spec.command, folder.path, folder.log, spec.environment)

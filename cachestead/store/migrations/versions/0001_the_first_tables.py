@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("port", sa.Integer(), nullable=False),
         sa.Column("az_codes", sa.JSON(), nullable=False),
         sa.Column("no_password_access", sa.Boolean(), nullable=False),
+        sa.Column("enable_ssl", sa.Boolean(), nullable=False),
         sa.Column("binary", sa.String(length=64), nullable=False),
         sa.Column("secrets", sa.Text(), nullable=False, comment="encrypted"),
         sa.Column("rename_commands", sa.JSON(), nullable=False),

@@ -1,0 +1,342 @@
+"""Clients that come by TLS: the switch, what they have to trust, and that nobody comes without."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import redis
+from cryptography import x509
+from installation import CLUSTER, HA, PASSWORD, PROXY, SINGLE, Installation, client_of, eventually
+from postgresql import NewDatabase
+from real_engines import ENGINES
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+from refusals import check_refused, look
+from second_tenant import WITH_OTHER, sign_in
+
+from cachestead.domain.ssl import CertificateNames
+from cachestead.identity.authority import Authority
+
+ORDERS: dict[str, tuple[str, float]] = {"single": (SINGLE, 0.125), "ha": (HA, 0.125), "cluster": (CLUSTER, 4)}
+UNKNOWN = "11111111-2222-3333-4444-555555555555"
+
+Instance = dict[str, Any]
+
+
+BY = {"engine": {}, "front": {"ENGINE__SEARCH_PATH": "false"}}
+"""Who speaks TLS, with the settings for it: the bundled engine was built without."""
+
+
+@pytest.fixture(scope="module", params=BY)
+def by(request: pytest.FixtureRequest) -> str:
+    """Who speaks TLS."""
+    if request.param == "engine" and not any(one.has_tls for one in ENGINES):
+        pytest.skip("no engine here has TLS")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def installation(
+    by: str, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
+) -> Iterator[Installation]:
+    made = Installation(tmp_path_factory.mktemp("ssl"), new_database(), settings=WITH_OTHER | BY[by])
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def api(installation: Installation) -> Iterator[httpx.Client]:
+    with installation.http() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def made(by: str) -> dict[str, Instance]:
+    """Instances by kind, made when they are first asked for."""
+    return {}
+
+
+@pytest.fixture
+def instance(
+    request: pytest.FixtureRequest,
+    by: str,
+    installation: Installation,
+    made: dict[str, Instance],
+    api: httpx.Client,
+) -> Instance:
+    """An instance of the kind asked for, with SSL."""
+    kind = getattr(request, "param", "ha")
+    if (kind, by) == ("cluster", "front"):
+        pytest.skip("is refused, as another test shows")
+    if kind not in made:
+        flavor, capacity = ORDERS[kind]
+        made[kind] = installation.create(f"ssl-{kind}", flavor, capacity=capacity)
+    return switch(installation, api, made[kind], enabled=True)
+
+
+each_kind = pytest.mark.parametrize("instance", ORDERS, indirect=True)
+
+
+def path_of(instance: Instance) -> str:
+    return f"/instances/{instance['instance_id']}/ssl"
+
+
+def switch(installation: Installation, api: httpx.Client, instance: Instance, *, enabled: bool) -> Instance:
+    answer = api.put(path_of(instance), json={"enabled": enabled})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["instance_id"] == instance["instance_id"]
+    shown = installation.wait(instance["instance_id"], seconds=60)
+    ended = api.get(f"/jobs/{answer.json()['job_id']}").json()
+    assert ended["status"] == "SUCCESS", ended
+    assert shown["enable_ssl"] is enabled
+    return shown
+
+
+def authority_of(api: httpx.Client, instance: Instance) -> str:
+    """What clients trust, as they get it."""
+    answer = api.post(f"/instances/{instance['instance_id']}/ssl-certs/download").json()
+    packed = httpx.get(answer["link"])
+    assert packed.status_code == 200, packed.text
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert archive.namelist() == ["ca.crt"]
+        return archive.read("ca.crt").decode()
+
+
+def trusting(authority: str, **more: Any) -> dict[str, Any]:
+    """How redis-py comes by TLS, and makes sure of whom it has reached."""
+    return {"ssl": True, "ssl_ca_data": authority, "ssl_check_hostname": True, **more}
+
+
+def at_once(**more: Any) -> dict[str, Any]:
+    """Without second attempts."""
+    return {"retry": Retry(NoBackoff(), 0), "socket_timeout": 5, **more}
+
+
+def certificate_at(address: str, port: int, authority: str) -> x509.Certificate:
+    connection = redis.SSLConnection(host=address, port=port, ssl_ca_data=authority, ssl_check_hostname=True)
+    wrapped = connection._connect()
+    try:
+        return x509.load_der_x509_certificate(wrapped.getpeercert(binary_form=True))
+    finally:
+        wrapped.close()
+
+
+@each_kind
+def test_clients_that_trust_the_authority_come_by_tls_and_nobody_without(
+    instance: Instance, api: httpx.Client
+) -> None:
+    authority = authority_of(api, instance)
+    assert instance["features"]["support_ssl"] is True
+    first = instance["ip"].split(",")[0]
+    with redis.Redis(first, instance["port"], password=PASSWORD, **trusting(authority)) as client:
+        assert client.ping()
+    other = Authority.made_up(datetime.now(UTC)).certificate
+    with (
+        redis.Redis(first, instance["port"], password=PASSWORD, **trusting(other, **at_once())) as client,
+        pytest.raises(redis.ConnectionError, match=r"(?i)certificate verify failed"),
+    ):
+        client.ping()
+    with (
+        redis.Redis(first, instance["port"], password=PASSWORD, **at_once()) as client,
+        pytest.raises(redis.ConnectionError),
+    ):
+        client.ping()
+
+
+@each_kind
+def test_what_is_shown_is_what_the_nodes_show(instance: Instance, api: httpx.Client) -> None:
+    seen = api.get(path_of(instance)).json()
+    expires = datetime.fromisoformat(seen.pop("ssl_expired_at"))
+    assert timedelta(days=364) < expires - datetime.now(UTC) <= timedelta(days=365)
+    assert seen == {
+        "enabled": True,
+        "ip": instance["ip"],
+        "ipv6": None,
+        "port": str(instance["port"]),
+        "domain_name": f"{instance['domain_name']}:{instance['port']}",
+        "ssl_validated": True,
+    }
+    nodes = api.get(f"/instances/{instance['instance_id']}/logical-nodes").json()["nodes"]
+    assert {one["node_port"] for one in nodes} == {str(instance["port"])}
+    authority = authority_of(api, instance)
+    for node in nodes:
+        shown = certificate_at(node["node_ip"], instance["port"], authority)
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert instance["domain_name"] in names.get_values_for_type(x509.DNSName)
+
+
+@pytest.mark.parametrize("instance", ["cluster"], indirect=True)
+def test_a_cluster_names_its_nodes_with_their_tls_ports(instance: Instance, api: httpx.Client) -> None:
+    first = instance["ip"].split(",")[0]
+    with RedisCluster(
+        first, instance["port"], password=PASSWORD, **trusting(authority_of(api, instance))
+    ) as client:
+        assert {node.port for node in client.get_nodes()} == {instance["port"]}
+        for number in range(100):
+            client.set(f"key-{number}", number)
+        assert [int(client.get(f"key-{number}")) for number in range(100)] == list(range(100))
+
+
+def test_data_outlives_the_switch_and_tls_a_lost_master(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    authority = authority_of(api, instance)
+    plain = switch(installation, api, instance, enabled=False)
+    assert api.get(path_of(instance)).status_code == 204
+    with client_of(plain) as client:
+        client.set("kept", "yes")
+    switch(installation, api, instance, enabled=True)
+    with client_of(instance, **trusting(authority)) as client:
+        assert client.get("kept") == "yes"
+        nodes = api.get(f"/instances/{instance['instance_id']}/logical-nodes").json()["nodes"]
+        [master] = [one["node_ip"] for one in nodes if one["node_type"] == "master"]
+        psutil.Process(installation.node_pids(instance["instance_id"])[master]).kill()
+        eventually(lambda: client.set("after", "yes"))
+        assert client.get("kept") == "yes"
+    installation.wait(instance["instance_id"])
+    eventually(lambda: api.get(path_of(instance)).json()["ssl_validated"] is True)
+
+
+def test_asking_again_disconnects_nobody(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    before = installation.node_pids(instance["instance_id"])
+    switch(installation, api, instance, enabled=True)
+    assert installation.node_pids(instance["instance_id"]) == before
+
+
+def test_the_port_is_changed_as_without(instance: Instance, installation: Installation, api: httpx.Client) -> None:
+    authority, one = authority_of(api, instance), f"/instances/{instance['instance_id']}"
+    check_refused(api.put(one, json={"port": 16380}), "DCS.4062", "port")
+    for port in (7001, instance["port"]):
+        assert api.put(one, json={"port": port}).status_code == 204
+        moved = installation.wait(instance["instance_id"])
+        assert moved["port"] == port
+        with client_of(moved, **trusting(authority)) as client:
+            assert client.set("moved", port)
+        assert api.get(path_of(instance)).json()["port"] == str(port)
+
+
+@pytest.mark.parametrize("body", [{}, {"enabled": "true"}, {"enabled": 1}, {"enabled": None}, {"enabled": []}])
+def test_a_switch_that_is_neither_on_nor_off_is_refused(
+    body: dict[str, Any], instance: Instance, api: httpx.Client
+) -> None:
+    before = look(api)
+    check_refused(api.put(path_of(instance), json=body), "DCS.4202", "enabled")
+    assert look(api) == before
+
+
+@pytest.mark.parametrize(
+    "order",
+    [{"flavor": SINGLE, "engine_version": "5.0"}, {"flavor": PROXY, "engine_version": "6.0", "capacity": 4}],
+    ids=["version", "type"],
+)
+def test_instances_that_cannot_have_ssl_say_so(
+    order: dict[str, Any], installation: Installation, api: httpx.Client
+) -> None:
+    other = installation.create("ssl-not", **order)
+    assert other["features"]["support_ssl"] is False
+    check_refused(api.put(path_of(other), json={"enabled": True}), "DCS.4201")
+    check_refused(api.get(path_of(other)), "DCS.4201")
+    check_refused(api.post(f"/instances/{other['instance_id']}/ssl-certs/download"), "DCS.4201")
+    assert api.delete(f"/instances/{other['instance_id']}").status_code == 204
+    installation.wait_gone(other["instance_id"])
+
+
+def test_a_cluster_needs_an_engine_with_tls(by: str, installation: Installation, api: httpx.Client) -> None:
+    if by == "engine":
+        pytest.skip("has one")
+    other = installation.create("ssl-cluster", CLUSTER, capacity=4)
+    assert other["features"]["support_ssl"] is False
+    check_refused(api.put(path_of(other), json={"enabled": True}), "DCS.4201")
+
+
+def test_a_front_that_ends_is_back(
+    by: str, instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    if by == "engine":
+        pytest.skip("has none")
+    authority = authority_of(api, instance)
+    fronts = [
+        one
+        for one in installation.node_processes()
+        if any(end.laddr == (instance["ip"], instance["port"]) for end in one.net_connections("tcp4"))
+    ]
+    assert len(fronts) == 2
+    for front in fronts:
+        front.kill()
+    with client_of(instance, **trusting(authority)) as client:
+        eventually(lambda: client.set("back", "yes"))
+    eventually(lambda: api.get(path_of(instance)).json()["ssl_validated"] is True)
+    big = "x" * 50_000_000
+    with client_of(instance, **trusting(authority)) as client:
+        client.set("big", big)
+        assert client.get("big") == big
+
+
+def test_strangers_see_and_change_nothing(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    with sign_in(installation) as stranger:
+        for client, one in ((stranger, instance["instance_id"]), (api, UNKNOWN)):
+            for answer in (
+                client.get(f"/instances/{one}/ssl"),
+                client.put(f"/instances/{one}/ssl", json={"enabled": False}),
+                client.post(f"/instances/{one}/ssl-certs/download"),
+            ):
+                assert answer.status_code == 404, answer.text
+    assert installation.wait(instance["instance_id"])["enable_ssl"] is True
+
+
+def test_of_two_at_once_one_is_told_to_wait(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    first = api.put(path_of(instance), json={"enabled": False})
+    second = api.put(path_of(instance), json={"enabled": True})
+    assert first.status_code == 200
+    check_refused(second, "DCS.4111")
+    assert installation.wait(instance["instance_id"])["enable_ssl"] is False
+
+
+def test_no_key_is_anywhere_but_in_the_nodes_folders(instance: Instance, installation: Installation) -> None:
+    [identity, *_] = installation.folder.glob("nodes/*/tls.pem")
+    assert identity.stat().st_mode & 0o777 == 0o600
+    marks = [b"PRIVATE KEY", identity.read_bytes().splitlines()[1]]
+    others = [path for path in installation.folder.rglob("*") if path.is_file() and path.name != "tls.pem"]
+    assert instance["instance_id"]
+    assert [path for path in others for mark in marks if mark in _content(path)] == []
+    commands = [" ".join(process.cmdline()) for process in installation.node_processes()]
+    assert not any(mark.decode() in command for command in commands for mark in marks)
+    [token] = re.findall(r'credentials: "(.+)"', installation.run("env", "--format", "prometheus").stdout)
+    figures = httpx.get(f"{installation.endpoint}/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert figures.status_code == 200
+    assert not any(mark in figures.content for mark in marks)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def test_a_certificate_is_for_what_clients_may_call_the_node() -> None:
+    authority = Authority.made_up(datetime.now(UTC))
+    issued = authority.issue(CertificateNames(("a.example",), ("127.0.0.9",)), datetime.now(UTC), 3)
+    key, certificate = issued.encode().split(b"-----BEGIN CERTIFICATE")
+    assert key.startswith(b"-----BEGIN PRIVATE KEY")
+    read = x509.load_pem_x509_certificate(b"-----BEGIN CERTIFICATE" + certificate)
+    read.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate.encode()))
+    assert "PRIVATE" not in repr(authority)
