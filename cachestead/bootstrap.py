@@ -44,6 +44,7 @@ from cachestead.reconcilers.sampler import Sampler
 from cachestead.reconcilers.scripts import Scripts
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
+from cachestead.runtime.process.packet_filter import PacketFilter
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.runtime.process.vip_script import write_script
 from cachestead.settings import CapacitySettings, RegionSettings, Settings
@@ -152,6 +153,7 @@ async def build(settings: Settings) -> Application:
     machinery = Machinery(
         database=database,
         runtime=runtime,
+        guards=PacketFilter(settings.data_dir),
         engines=engines,
         connections=Connections(),
         sentinels=Sentinels(addresses, sentinel_secret),

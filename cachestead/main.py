@@ -29,6 +29,7 @@ from cachestead.names.responder import Responder
 from cachestead.objects.errors import ObjectsError
 from cachestead.objects.keys import ObjectKeys
 from cachestead.reconcilers.loop import Loop, LoopFigures
+from cachestead.runtime.process.packet_filter import PacketFilter
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.settings import LogSettings, NamesSettings, Settings
 from cachestead.store import facts
@@ -292,6 +293,7 @@ def stop_nodes(settings: Settings) -> int:
         for group in (sentinels, others):
             await asyncio.gather(*(runtime.stop_node(one.id) for one in group))
         await runtime.close()
+        await PacketFilter(settings.data_dir).clear()
         return len(running)
 
     with _locked(settings.data_dir / "run"):

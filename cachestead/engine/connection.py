@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cachestead.engine.acl import ADMIN
-from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.addresses import NodeAddress, calling_from
 from cachestead.engine.commands import AdminCommands
 from cachestead.engine.errors import EngineBusy, EngineRefused, EngineUnreachable
 
@@ -48,7 +48,7 @@ def connect(
     Bytes that are no text (a key may be any) come as surrogates and are sent as they came.
     """
     pool: ConnectionPool = ConnectionPool(
-        connection_class=_RenamingConnection,
+        connection_class=_Connection,
         commands=commands or AdminCommands(),
         host=node.address,
         port=node.port,
@@ -166,12 +166,19 @@ class Connections:
         self._retired.clear()
 
 
-class _RenamingConnection(Connection):
-    """Sends commands under the names that the node knows them by."""
+class _Connection(Connection):
+    """Comes from where we are admitted, and sends commands under the names that the node knows them by."""
 
     def __init__(self, *, commands: AdminCommands, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._commands = commands
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {
+            "host": self.host,
+            "port": self.port,
+            "local_addr": calling_from(NodeAddress(self.host, self.port)),
+        }
 
     async def send_command(self, *args: Any, **options: Any) -> None:
         await super().send_command(*self._renamed(args), **options)

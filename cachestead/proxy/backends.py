@@ -237,7 +237,10 @@ class Backend(asyncio.Protocol):
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._loop.create_connection(lambda: self, self.address.host, self.address.port)
+                host = self.address.host
+                # From the node's own address, which a whitelist of the instance leaves alone.
+                source = (host, 0) if host.startswith("127.") else None
+                await self._loop.create_connection(lambda: self, host, self.address.port, local_addr=source)
         except (OSError, TimeoutError):
             self._end()
 

@@ -11,6 +11,7 @@ from cachestead.workflows.change_parameters import CHANGE_PARAMETERS
 from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.change_type import CHANGE_TYPE
+from cachestead.workflows.change_whitelist import CHANGE_WHITELIST
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
@@ -48,6 +49,7 @@ ALL = (
     CHANGE_ACCOUNT_ROLE,
     DELETE_ACCOUNT,
     CHANGE_PORT,
+    CHANGE_WHITELIST,
     CHANGE_PARAMETERS,
     CHANGE_CAPACITY,
     ADD_REPLICAS,

@@ -26,7 +26,7 @@ from cachestead.engine.sentinel import Sentinels, Watch
 from cachestead.engine.watched import WatchedShard
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
-from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec
+from cachestead.runtime.interface import Guards, NodeRuntime, NodeSighting, NodeSpec
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import FailoverSettings
 from cachestead.store.database import Database
@@ -47,6 +47,8 @@ class Machinery:
 
     database: Database
     runtime: NodeRuntime
+    guards: Guards
+    """What keeps those off instances who are on no whitelist."""
     engines: EngineCatalogue
     connections: Connections
     sentinels: Sentinels

@@ -98,6 +98,7 @@ def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> 
         admin_hash=_hash(secrets.admin),
         password_hash=None if secrets.password is None else _hash(secrets.password),
         accounts={one.name: AccountLogin(one.password_hash, one.reads_only) for one in instance.accounts_in_force},
+        admitted=tuple(map(str, instance.whitelist.networks)),
         refused=refused_commands(instance.engine_version, instance.mode),
         renamed=instance.rename_commands,
         maxclients=proxy_connections(flavor, int(values.get("maxclients", flavor.max_connections))),

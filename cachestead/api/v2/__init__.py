@@ -13,6 +13,7 @@ from cachestead.api.v2 import (
     shards,
     tags,
     templates,
+    whitelists,
 )
 
 # Chapter 4.2 has fixed paths (/instances/status) that must be seen before 4.1's /instances/{instance_id}.
@@ -28,5 +29,6 @@ CHAPTERS = (
     templates.chapter,
     sessions.chapter,
     accounts.chapter,
+    whitelists.chapter,
     lifecycle.chapter,
 )
