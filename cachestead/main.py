@@ -300,6 +300,11 @@ def stop_nodes(settings: Settings) -> int:
         return asyncio.run(stop())
 
 
+def may_guard(settings: Settings) -> bool:
+    """Whether this machine lets whitelists of instances without proxies be in force."""
+    return asyncio.run(PacketFilter(settings.data_dir).is_permitted())
+
+
 def find_engines(settings: Settings) -> list[Choice]:
     """What serves each DCS version on this machine."""
     return catalogue.find_engines(settings.engine).describe()

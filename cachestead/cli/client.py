@@ -345,6 +345,14 @@ class Client:
         """Begin to delete an account."""
         self._project("DELETE", f"/instances/{instance}/accounts/{account}")
 
+    def show_ip_whitelist(self, instance: str) -> Json:
+        """Whose connections the instance takes."""
+        return self._project("GET", f"/instance/{instance}/whitelist")
+
+    def update_ip_whitelist(self, instance: str, body: Json) -> None:
+        """Write whose connections the instance takes; it is in force when this returns."""
+        self._project("PUT", f"/instance/{instance}/whitelist", body)
+
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""
         return list(self._project("GET", "/flavors", query=filters)["flavors"])
