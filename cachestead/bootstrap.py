@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from dbos import DBOSConfig
@@ -27,6 +28,7 @@ from cachestead.engine.config import SENTINEL_FILE, SentinelConf, render_sentine
 from cachestead.engine.connection import Connections
 from cachestead.engine.sentinel import Sentinels
 from cachestead.identity.authentication import Authenticator
+from cachestead.identity.certificates import CertificateFiles, authority_file, ensure_certificate
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
@@ -204,6 +206,23 @@ async def build(settings: Settings) -> Application:
             )
         ),
     )
+
+
+def service_certificate(settings: Settings) -> CertificateFiles | None:
+    """What the API shows; made and renewed here where nobody gives one. None without HTTPS."""
+    server = settings.server
+    if not server.tls:
+        return None
+    if server.certificate is not None and server.private_key is not None:
+        return CertificateFiles(server.certificate, server.private_key)
+    names = [server.host, "localhost", "127.0.0.1", urlsplit(settings.public_url).hostname or server.host]
+    return ensure_certificate(settings.data_dir / "tls", names, datetime.now(UTC))
+
+
+def find_authority(settings: Settings) -> Path | None:
+    """What clients of the API have to trust that nobody else trusts; None where there is no such thing."""
+    file = authority_file(settings.data_dir / "tls")
+    return file if settings.server.tls and settings.server.certificate is None and file.exists() else None
 
 
 def make_private(folder: Path) -> None:

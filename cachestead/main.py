@@ -21,6 +21,7 @@ import uvloop
 from structlog.tracebacks import ExceptionDictTransformer
 
 from cachestead import bootstrap
+from cachestead.api.protocol import limited_protocol
 from cachestead.engine import catalogue
 from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
@@ -96,6 +97,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         loop.start()
     if application.names:
         await _start_names(application.names)
+    certificate = bootstrap.service_certificate(settings)
     server = _Server(
         uvicorn.Config(
             application.http,
@@ -104,7 +106,9 @@ async def _serve(settings: Settings, run: Path) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            http="httptools",
+            http=limited_protocol(settings.limits),
+            ssl_certfile=certificate.certificate if certificate else None,
+            ssl_keyfile=certificate.private_key if certificate else None,
             timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),
         ),
         run / "ready",
@@ -162,7 +166,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             self._ready.touch()
-            log.info("ready", url=f"http://{self.config.host}:{self.config.port}")
+            scheme = "https" if self.config.is_ssl else "http"
+            log.info("ready", url=f"{scheme}://{self.config.host}:{self.config.port}")
 
 
 @contextlib.contextmanager
@@ -212,7 +217,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
         database = bootstrap.open_database(settings)
         try:
             known = await seed.client_environment(database, Vault.at(settings.data_dir), settings)
-            return known | _names_environment(settings.names)
+            authority = bootstrap.find_authority(settings)
+            return known | _names_environment(settings.names) | ({"ca_file": str(authority)} if authority else {})
         finally:
             await database.close()
 

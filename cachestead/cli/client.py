@@ -7,6 +7,7 @@ and sentence; an unreachable service a sentence that says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from ssl import create_default_context
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
@@ -43,6 +44,7 @@ class Client:
             timeout=httpx.Timeout(60, connect=5),
             headers={"User-Agent": f"cachestead-cli/{find_release()}"},
             transport=transport,
+            verify=create_default_context(cafile=connection.ca_file) if connection.ca_file else True,
             trust_env=False,  # proxies of the environment are for the internet, and tokens are not for them
         )
 

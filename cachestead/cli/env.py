@@ -35,6 +35,8 @@ OWN_VARIABLES = {
     "CACHESTEAD_SECURITY_GROUP_ID": "security_group_id",
 }
 """Variables of ours by the key they carry; the command line reads them back (`connection.py`)."""
+CA_VARIABLES = ("CACHESTEAD_CA_FILE", "OS_CACERT")
+"""Where clients look for certificates to trust; set only where the service made its own."""
 
 
 class Format(StrEnum):
@@ -165,6 +167,7 @@ def client_variables(environment: Mapping[str, str]) -> dict[str, str]:
         "OS_USER_DOMAIN_NAME": environment["domain"],
         "OS_PROJECT_ID": environment["project_id"],
         "OS_REGION_NAME": region,
+        **{name: environment["ca_file"] for name in CA_VARIABLES if "ca_file" in environment},
     }
 
 
