@@ -89,6 +89,4 @@ def may_guard() -> bool:
         return asyncio.run(PacketFilter(Path(folder)).is_permitted())
 
 
-needs_packet_filter = pytest.mark.skipif(
-    not may_guard(), reason="no packet filter that may be used (nft, CAP_NET_ADMIN)"
-)
+needs_packet_filter = pytest.mark.skipif(not may_guard(), reason="no packet filter that may be used (nft, root)")

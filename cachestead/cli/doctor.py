@@ -240,7 +240,7 @@ def _packet_filter_finding(settings: Settings) -> Finding:
 
     if may_guard(settings):
         return Finding("packet filter", Grade.OK, "nft keeps strangers from instances with a whitelist")
-    advice = "Install nftables and run as root, or with CAP_NET_ADMIN. Until then only proxies have whitelists."
+    advice = "Install nftables and run as root. Until then only instances behind proxies have whitelists."
     return Finding("packet filter", Grade.REMARK, "not to be used", advice)
 
 

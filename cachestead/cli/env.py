@@ -65,7 +65,8 @@ def env(
     settings = read_settings(data_dir, config)
     environment = read_environment(settings)
     if form is Format.PROMETHEUS:
-        typer.echo(scrape_job(environment["endpoint"], read_scrape_token(settings)))
+        token = read_scrape_token(settings)
+        typer.echo(scrape_job(environment["endpoint"], token, environment.get("ca_file")))
     elif form is Format.AGE:
         typer.echo(read_object_identity(settings))
     else:
@@ -105,8 +106,8 @@ def read_object_identity(settings: Settings) -> str:
         raise CommandFailed("There is no key for objects yet.", advice="`cachestead up` makes one.") from exc
 
 
-def scrape_job(endpoint: str, token: str) -> str:
-    """A job for `scrape_configs` of Prometheus' configuration."""
+def scrape_job(endpoint: str, token: str, ca_file: str | None = None) -> str:
+    """A job for `scrape_configs` of Prometheus' configuration; `ca_file` is what it has to trust."""
     address = urlsplit(endpoint)
     return "\n".join(
         [
@@ -115,6 +116,7 @@ def scrape_job(endpoint: str, token: str) -> str:
             f"  metrics_path: {json.dumps(address.path + '/metrics')}",
             "  authorization:",
             f"    credentials: {json.dumps(token)}",
+            *(["  tls_config:", f"    ca_file: {json.dumps(ca_file)}"] if ca_file else []),
             "  static_configs:",
             f"    - targets: [{json.dumps(address.netloc)}]",
         ]

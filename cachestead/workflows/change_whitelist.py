@@ -8,15 +8,14 @@ connected. If a node refuses: the whitelist is the one there was, and in force.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 
 from cachestead.domain.instances import Instance, Node
-from cachestead.domain.whitelists import Network, Whitelist, WhitelistGroup, is_admitted
+from cachestead.domain.whitelists import Whitelist, WhitelistGroup, is_admitted
 from cachestead.engine.errors import EngineUnreachable
 from cachestead.engine.sessions import end_strangers
 from cachestead.store import instances as store
-from cachestead.workflows.guarding import ensure_guarded
+from cachestead.workflows.guarding import ensure_guarded, guard_of
 from cachestead.workflows.machinery import Machinery, client_of, running_of
 from cachestead.workflows.proxies import ensure_proxies
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
@@ -41,11 +40,8 @@ async def set_back(ctx: StepContext) -> None:
 
 async def disconnect_strangers(ctx: StepContext) -> None:
     """No client is connected that would not be let in. Proxies have seen to theirs."""
-    networks = ctx.instance.whitelist.networks
-    if networks and not ctx.instance.mode.has_proxies:
-        await asyncio.gather(
-            *(_end_strangers(ctx.machinery, ctx.instance, node, networks) for node in ctx.instance.nodes)
-        )
+    if ctx.instance.whitelist.is_in_force and not ctx.instance.mode.has_proxies:
+        await asyncio.gather(*(_end_strangers(ctx.machinery, ctx.instance, node) for node in ctx.instance.nodes))
 
 
 async def _apply(machinery: Machinery, instance: Instance) -> None:
@@ -55,12 +51,11 @@ async def _apply(machinery: Machinery, instance: Instance) -> None:
             await ensure_proxies(machinery, instance)
 
 
-async def _end_strangers(
-    machinery: Machinery, instance: Instance, node: Node, networks: Sequence[Network]
-) -> None:
+async def _end_strangers(machinery: Machinery, instance: Instance, node: Node) -> None:
     """A node that does not run has no clients."""
+    may_stay = partial(is_admitted, networks=guard_of(machinery, instance).admitted)
     try:
-        await end_strangers(client_of(machinery, instance, node), partial(is_admitted, networks=networks))
+        await end_strangers(client_of(machinery, instance, node), may_stay)
     except EngineUnreachable:
         if await running_of(machinery, [node]):
             raise

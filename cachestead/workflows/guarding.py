@@ -6,11 +6,10 @@ instances have by now. So they are set before a node starts that nobody was kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import IPv4Network, collapse_addresses
 
 from cachestead.domain.instances import Instance
-from cachestead.runtime.interface import Guard
+from cachestead.runtime.interface import Guard, GuardsNotSet
 from cachestead.store import instances as store
 from cachestead.workflows.machinery import Machinery
 
@@ -23,12 +22,20 @@ async def ensure_guarded(machinery: Machinery) -> None:
         if listed and not await machinery.guards.is_permitted():
             # Proxies keep strangers out by themselves.
             listed = [one for one in listed if not one.mode.has_proxies]
-        service = [node.address for node in machinery.sentinels.nodes]
-        await machinery.guards.ensure([guard_of(one, service) for one in listed])
+        await machinery.guards.ensure([guard_of(machinery, one) for one in listed])
 
 
-def guard_of(instance: Instance, service: Iterable[str]) -> Guard:
-    """Only the whitelist's networks, the instance itself and the service's own addresses reach its nodes."""
+async def ensure_guarded_for(machinery: Machinery, instance: Instance) -> None:
+    """The same for the sake of one instance: where it has no whitelist, those of others hold nothing up."""
+    try:
+        await ensure_guarded(machinery)
+    except GuardsNotSet:
+        if instance.whitelist.is_in_force:
+            raise
+
+
+def guard_of(machinery: Machinery, instance: Instance) -> Guard:
+    """Only the whitelist's networks, the instance itself and the Sentinels reach its nodes."""
     places = dict.fromkeys([*(node.address for node in instance.nodes), *filter(None, instance.ip.split(","))])
-    own = (IPv4Network(address) for address in (*places, *service))
+    own = map(IPv4Network, (*places, *(node.address for node in machinery.sentinels.nodes)))
     return Guard(tuple(places), tuple(collapse_addresses([*instance.whitelist.networks, *own])))

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkdcs.v2 import DcsClient, ListInstancesRequest
 from installation import Installation, eventually
 from refusals import check_refused
 
@@ -126,6 +129,15 @@ def test_every_answer_says_what_browsers_may_not(installation: Installation) -> 
         assert "server" not in answer.headers
 
 
+def sdk_trusting(installation: Installation, authority: str) -> DcsClient:
+    """The official client, told what to trust."""
+    env, how = installation.env, HttpConfig.get_default_config()
+    how.ssl_ca_cert = authority
+    credentials = BasicCredentials(env["access_key"], env["secret_key"], env["project_id"])
+    builder = DcsClient.new_builder().with_http_config(how).with_credentials(credentials)
+    return builder.with_endpoint(env["endpoint"]).build()
+
+
 def test_https_with_a_certificate_that_it_made(tmp_path: Path) -> None:
     made = Installation(tmp_path / "data", settings=HTTPS)
     try:
@@ -142,7 +154,9 @@ def test_https_with_a_certificate_that_it_made(tmp_path: Path) -> None:
         assert made.env["endpoint"] == f"https://127.0.0.1:{made.port}"
         # The command line finds the authority by itself.
         assert made.run("quota").returncode == 0
+        assert sdk_trusting(made, authority).list_instances(ListInstancesRequest()).instance_num == 0
         assert made.run("env").stdout.count(authority) == 2
+        assert f'ca_file: "{authority}"' in made.run("env", "--format", "prometheus").stdout
         keys = [path for path in (tmp_path / "data" / "tls").iterdir() if path.suffix == ".key"]
         assert len(keys) == 2
         assert all(path.stat().st_mode & 0o077 == 0 for path in keys)

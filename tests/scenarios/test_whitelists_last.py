@@ -11,7 +11,7 @@ import psutil
 import pytest
 from installation import Installation, client_of, eventually
 from resizes import resize, settled
-from visitors import FRIEND, STRANGER, needs_packet_filter, who_gets_in
+from visitors import FRIEND, STRANGER, needs_packet_filter, visiting, who_gets_in
 from witnesses import assert_nothing_is_left_over
 
 from cachestead.runtime.process.packet_filter import PacketFilter, find_program
@@ -160,6 +160,16 @@ def test_a_restoration_and_another_port(installation: Installation, instance: di
         eventually(lambda: api.get(one).json()["port"] == 6400)
     installation.wait(instance["instance_id"])
     holds(installation, instance)
+
+
+def test_what_is_imported_gets_in(installation: Installation, instance: dict[str, Any]) -> None:
+    with visiting(instance["ip"], instance["port"], FRIEND) as friend:
+        assert friend.ask("SET k before") == b"+OK"
+        assert installation.run("backup", "create", "guarded", "--wait").returncode == 0
+        assert friend.ask("FLUSHALL") == b"+OK"
+        done = installation.run("migration", "import", "guarded", "--from", "guarded", "--wait")
+        assert done.returncode == 0, done.stderr
+        assert friend.ask("EXISTS k") == b":1"
 
 
 def test_a_cluster_that_loses_a_master_and_grows(installation: Installation) -> None:

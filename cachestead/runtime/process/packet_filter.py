@@ -2,7 +2,7 @@
 
 Only packets that begin a connection are looked at, so what is connected costs nothing and stays; without guards
 there is no table. All guards are written as one table, whole and at once, and its last chain is named after its
-text: who finds that name finds everything as it was written. The program is `nft`; it needs CAP_NET_ADMIN.
+text: who finds that name finds everything as it was written. The program is `nft`; it needs root.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cachestead.runtime.interface import Guard, GuardsNotSet
+from cachestead.runtime.process.processes import NODE_GROUP, may_have_group
 
 PROGRAM_FOLDERS = ("/usr/sbin", "/sbin")
 """Where `nft` is on machines whose users have no such folder on their PATH."""
+OWN_MARK = 0x10000000
+"""On what our nodes' processes begin, which no guard stops: engines that send keys call from addresses that they do
+not choose."""
 _SECONDS = 10.0
 
 
@@ -33,8 +37,8 @@ class PacketFilter:
         """Whether we may use the filter, and whether there is no table, as far as is known."""
 
     async def is_permitted(self) -> bool:
-        """Whether this machine lets us guard anything."""
-        if not self._is_usable and self._program is not None:
+        """Whether this machine lets us guard anything, and nodes can be known by their group."""
+        if not self._is_usable and self._program is not None and may_have_group():
             self._is_usable = await self._run("list", "tables")
         return self._is_usable
 
@@ -104,9 +108,13 @@ def render(table: str, guards: Iterable[Guard]) -> str:
         f"    elements = {{\n      {elements}\n    }}\n"
         "  }\n"
         f"{chains}"
+        "  chain outgoing {\n"
+        "    type filter hook output priority filter\n"
+        f"    tcp flags & (syn | ack) == syn meta skgid {NODE_GROUP} meta mark set meta mark | {OWN_MARK:#x}\n"
+        "  }\n"
         "  chain incoming {\n"
         "    type filter hook input priority filter\n"
-        "    tcp flags & (syn | ack) == syn ip daddr vmap @guarded\n"
+        f"    tcp flags & (syn | ack) == syn meta mark & {OWN_MARK:#x} == 0 ip daddr vmap @guarded\n"
         "  }\n"
         f"  chain {mark_of(guards)} {{\n"
         "  }\n"
