@@ -237,10 +237,7 @@ class Backend(asyncio.Protocol):
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                host = self.address.host
-                # From the node's own address, which a whitelist of the instance leaves alone.
-                source = (host, 0) if host.startswith("127.") else None
-                await self._loop.create_connection(lambda: self, host, self.address.port, local_addr=source)
+                await self._loop.create_connection(lambda: self, self.address.host, self.address.port)
         except (OSError, TimeoutError):
             self._end()
 

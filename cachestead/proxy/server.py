@@ -133,7 +133,10 @@ class Proxy:
         """Whether the whitelist, where there is one, has the client's address."""
         if not self._admitted:
             return True
-        address = ipaddress.ip_address(session.peer.rpartition(":")[0])
+        try:
+            address = ipaddress.ip_address(session.peer.rpartition(":")[0])
+        except ValueError:
+            return False  # it has gone again, and nobody knows where it came from
         return any(address in network for network in self._admitted)
 
     def dismiss(self, session: Session) -> None:

@@ -105,9 +105,7 @@ def set_bind(endpoint: Endpoint, node: Node, addresses: str) -> str:
         login = [endpoint["user"]] if endpoint.get("user") else []
         commands.insert(0, ["AUTH", *login, endpoint["secret"]])
     try:
-        # From the node's own address, which a whitelist of the instance leaves alone.
-        place, source = (node["address"], node["port"]), (node["address"], 0)
-        with socket.create_connection(place, ANSWER_SECONDS, source) as connection:
+        with socket.create_connection((node["address"], node["port"]), ANSWER_SECONDS) as connection:
             connection.settimeout(ANSWER_SECONDS)
             with connection.makefile("rb") as answers:
                 for command in commands:
