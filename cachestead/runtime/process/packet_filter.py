@@ -21,7 +21,7 @@ from cachestead.runtime.process.processes import NODE_GROUP, may_have_group
 PROGRAM_FOLDERS = ("/usr/sbin", "/sbin")
 """Where `nft` is on machines whose users have no such folder on their PATH."""
 OWN_MARK = 0x10000000
-"""On what our nodes' processes begin, which no guard stops: engines that send keys call from addresses that are not
+"""On what our nodes begin, which no guard stops: engines that send keys call from addresses that are not
 of their choice."""
 _SECONDS = 10.0
 
