@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from dbos import DBOSConfig
@@ -28,6 +29,7 @@ from cachestead.engine.connection import Connections
 from cachestead.engine.sentinel import Sentinels
 from cachestead.identity.authentication import Authenticator
 from cachestead.identity.authority import Authority
+from cachestead.identity.certificates import CertificateFiles, authority_file, ensure_certificate
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
@@ -46,6 +48,7 @@ from cachestead.reconcilers.sampler import Sampler
 from cachestead.reconcilers.scripts import Scripts
 from cachestead.runtime.interface import NodeRuntime, NodeSpec
 from cachestead.runtime.process.addresses import is_free
+from cachestead.runtime.process.packet_filter import PacketFilter
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.runtime.process.vip_script import write_script
 from cachestead.settings import CapacitySettings, RegionSettings, Settings
@@ -156,6 +159,7 @@ async def build(settings: Settings) -> Application:
     machinery = Machinery(
         database=database,
         runtime=runtime,
+        guards=PacketFilter(settings.data_dir),
         engines=engines,
         connections=Connections(),
         sentinels=Sentinels(addresses, sentinel_secret),
@@ -210,6 +214,23 @@ async def build(settings: Settings) -> Application:
             )
         ),
     )
+
+
+def service_certificate(settings: Settings) -> CertificateFiles | None:
+    """What the API shows; made and renewed here where nobody gives one. None without HTTPS."""
+    server = settings.server
+    if not server.tls:
+        return None
+    if server.certificate is not None and server.private_key is not None:
+        return CertificateFiles(server.certificate, server.private_key)
+    names = [server.host, "localhost", "127.0.0.1", urlsplit(settings.public_url).hostname or server.host]
+    return ensure_certificate(settings.data_dir / "tls", names, datetime.now(UTC))
+
+
+def find_authority(settings: Settings) -> Path | None:
+    """What clients of the API have to trust that nobody else trusts; None where there is no such thing."""
+    file = authority_file(settings.data_dir / "tls")
+    return file if settings.server.tls and settings.server.certificate is None and file.exists() else None
 
 
 def make_private(folder: Path) -> None:

@@ -62,6 +62,20 @@ class RequestTooLarge(ServiceError):
     code, status = "APIGW.0201", 413
 
 
+class TooManyRequests(ServiceError):
+    """The throttling threshold has been reached."""
+
+    # Not in table 6.2: the gateway in front of the public service answers it, and the SDK repeats such calls.
+    code, status = "APIGW.0308", 429
+
+
+class RequestTooSlow(ServiceError):
+    """The request was not sent in time."""
+
+    # In no document: the public service's gateway cuts such connections off.
+    code, status = "APIGW.0408", 408
+
+
 class InvalidProjectId(ServiceError):
     """Invalid project ID format."""
 

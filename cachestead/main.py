@@ -21,6 +21,7 @@ import uvloop
 from structlog.tracebacks import ExceptionDictTransformer
 
 from cachestead import bootstrap
+from cachestead.api.protocol import limited_protocol
 from cachestead.engine import catalogue
 from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
@@ -29,6 +30,7 @@ from cachestead.names.responder import Responder
 from cachestead.objects.errors import ObjectsError
 from cachestead.objects.keys import ObjectKeys
 from cachestead.reconcilers.loop import Loop, LoopFigures
+from cachestead.runtime.process.packet_filter import PacketFilter
 from cachestead.runtime.process.runtime import ProcessRuntime
 from cachestead.settings import LogSettings, NamesSettings, Settings
 from cachestead.store import facts
@@ -96,6 +98,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         loop.start()
     if application.names:
         await _start_names(application.names)
+    certificate = bootstrap.service_certificate(settings)
     server = _Server(
         uvicorn.Config(
             application.http,
@@ -104,7 +107,9 @@ async def _serve(settings: Settings, run: Path) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            http="httptools",
+            http=limited_protocol(settings.limits),
+            ssl_certfile=certificate.certificate if certificate else None,
+            ssl_keyfile=certificate.private_key if certificate else None,
             timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),
         ),
         run / "ready",
@@ -162,7 +167,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             self._ready.touch()
-            log.info("ready", url=f"http://{self.config.host}:{self.config.port}")
+            scheme = "https" if self.config.is_ssl else "http"
+            log.info("ready", url=f"{scheme}://{self.config.host}:{self.config.port}")
 
 
 @contextlib.contextmanager
@@ -212,7 +218,8 @@ def client_environment(settings: Settings) -> dict[str, str]:
         database = bootstrap.open_database(settings)
         try:
             known = await seed.client_environment(database, Vault.at(settings.data_dir), settings)
-            return known | _names_environment(settings.names)
+            authority = bootstrap.find_authority(settings)
+            return known | _names_environment(settings.names) | ({"ca_file": str(authority)} if authority else {})
         finally:
             await database.close()
 
@@ -293,10 +300,16 @@ def stop_nodes(settings: Settings) -> int:
         for group in (sentinels, others):
             await asyncio.gather(*(runtime.stop_node(one.id) for one in group))
         await runtime.close()
+        await PacketFilter(settings.data_dir).clear()
         return len(running)
 
     with _locked(settings.data_dir / "run"):
         return asyncio.run(stop())
+
+
+def may_guard(settings: Settings) -> bool:
+    """Whether this machine lets whitelists of instances without proxies be in force."""
+    return asyncio.run(PacketFilter(settings.data_dir).is_permitted())
 
 
 def find_engines(settings: Settings) -> list[Choice]:

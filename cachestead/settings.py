@@ -47,6 +47,40 @@ class ServerSettings(Group):
     """Largest request body, in bytes; the public gateway's limit."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     """How long a stop waits for running jobs; what is not done by then continues at the next start."""
+    tls: bool = False
+    """Whether it is HTTPS. Without a certificate of yours one is made, with an authority for clients to trust."""
+    certificate: Path | None = None
+    """Certificate to show (PEM, with those between it and the authority)."""
+    private_key: Path | None = None
+    """Private key that goes with it (PEM, not encrypted)."""
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> Self:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("server.certificate and server.private_key go together")
+        if self.certificate is not None and not self.tls:
+            raise ValueError("server.certificate is for HTTPS: set server.tls too")
+        return self
+
+
+class LimitSettings(Group):
+    """How much, how fast and how often anybody may ask the API. The size of bodies is `server.max_body_bytes`."""
+
+    head_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Largest head of a request, in bytes; tokens and signatures take two or three thousand."""
+    head_seconds: float = Field(default=10.0, gt=0)
+    """How long a client may take to send the head, in seconds."""
+    body_seconds: float = Field(default=60.0, gt=0)
+    """How long it may take to send the body, in seconds; uploads keep to `objects.timeout_seconds`."""
+    requests_per_second: float = Field(default=2000.0, ge=0)
+    """Requests of one user, in the long run; 0 is without limit. About as many as the service answers in a second,
+    so that nobody notices who does not keep all others out."""
+    burst: int = Field(default=4000, ge=1)
+    """Requests that a user may send at once, who has not for a while."""
+    unsigned_per_second: float = Field(default=50.0, ge=0)
+    """Requests of one address that are not signed in, attempts to sign in among them; 0 is without limit."""
+    unsigned_burst: int = Field(default=500, ge=1)
+    """The same at once."""
 
 
 class IdentitySettings(Group):
@@ -311,6 +345,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("cachestead")))
     """Everything the program keeps: records, keys, node folders, objects."""
     server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
     identity: IdentitySettings = IdentitySettings()
     tenants: list[TenantSettings] = Field(default_factory=list)
     region: RegionSettings = RegionSettings()
@@ -343,7 +378,8 @@ class Settings(BaseSettings):
     @property
     def public_url(self) -> str:
         """Address clients use, without a final slash."""
-        return (self.server.public_url or f"http://{self.server.host}:{self.server.port}").rstrip("/")
+        scheme = "https" if self.server.tls else "http"
+        return (self.server.public_url or f"{scheme}://{self.server.host}:{self.server.port}").rstrip("/")
 
 
 _config_file: Path | None = None

@@ -25,6 +25,8 @@ import redis
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkdcs.v2 import DcsClient
 
+from cachestead.runtime.process.packet_filter import PacketFilter, find_program
+
 PASSWORD = "Passw0rd!x"
 SINGLE, HA = "redis.single.xu1.tiny.128", "redis.ha.xu1.tiny.r2.128"
 HA_3, CLUSTER = "redis.ha.xu1.large.r3.1", "redis.cluster.xu1.large.r2.4"
@@ -140,6 +142,10 @@ class Installation:
     def remove(self) -> None:
         """No process of the installation is left."""
         self.kill()
+        # A subnet may be another installation's later.
+        if program := find_program():
+            table = PacketFilter(self.folder).table
+            subprocess.run([program, "delete", "table", "ip", table], capture_output=True, check=False)
         for process in self.node_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -10,7 +10,7 @@ from contract import contract_file
 
 from cachestead import errors
 
-GATEWAY = {"APIGW.0201", "APIGW.0301"}
+GATEWAY = {"APIGW.0201", "APIGW.0301", "APIGW.0308", "APIGW.0408"}
 """Codes of the gateway in front of the public service, which the contract's table does not have."""
 FROM_CLIENTS = {"DCS.4988"}
 """Codes that the table does not have, and that clients know by what the public service answers."""

@@ -1,14 +1,15 @@
 """Who may call what: authentication of every request, and access as a parameter type.
 
 `Authentication` reads the body once (but for uploads), finds out who sent it and leaves the outcome (a `Caller` or
-the refusal) in the request's state; it refuses nothing itself but a body that is too large. The route decides, by
-the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn` where the
-table names none, `Anyone` for what is public. A route without such a parameter is public by omission, which
-`access_of` lets a test find.
+the refusal) in the request's state; it refuses nothing itself but a body that is too large or too slow. The route
+decides, by the type of its `caller` parameter: `May["dcs:instance:list"]` for an action of table 5-1, `SignedIn`
+where the table names none, `Anyone` for what is public. A route without such a parameter is public by omission,
+which `access_of` lets a test find.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from cachestead.errors import (
     NoToken,
     ProjectMismatch,
     RequestTooLarge,
+    RequestTooSlow,
     ServiceError,
 )
 from cachestead.identity.actions import ACTIONS, check_allowed
@@ -43,10 +45,12 @@ STREAMED = "/objects/"
 class Authentication:
     """ASGI middleware: who sent this request is known before any route runs."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, max_body_bytes: int, body_seconds: float
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._limit = max_body_bytes
+        self._limit, self._seconds = max_body_bytes, body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate, then hand the request on with its body as it came."""
@@ -56,9 +60,13 @@ class Authentication:
         body = None
         if not _is_streamed(scope):
             try:
-                body = await self._read(scope["headers"], receive)
+                async with asyncio.timeout(self._seconds):
+                    body = await self._read(scope["headers"], receive)
+            except TimeoutError:
+                await send_refusal(RequestTooSlow(), scope, send, [(b"connection", b"close")])
+                return
             except RequestTooLarge as refusal:
-                await _send_refusal(refusal, scope, send)
+                await send_refusal(refusal, scope, send)
                 return
             if body is None:
                 return  # The client went away while it was sending: there is nobody to answer.
@@ -127,7 +135,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _send_refusal(refusal: ServiceError, scope: Scope, send: Send) -> None:
+async def send_refusal(
+    refusal: ServiceError, scope: Scope, send: Send, more: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """Answer a request in the documented shape before any route has seen it; `more` are further headers."""
     known = scope.get("state", {}).get("request_id")
     request_id = known or uuid.uuid4().hex
     answer = {
@@ -137,11 +148,17 @@ async def _send_refusal(refusal: ServiceError, scope: Scope, send: Send) -> None
         "request_id": request_id,
     }
     body = orjson.dumps(answer)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *(more or ())]
     if known is None:
         headers.append((b"x-request-id", request_id.encode()))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def caller_in(scope: Scope) -> Caller | None:
+    """Who sent an authenticated request; None if nobody is known."""
+    outcome = scope.get("state", {}).get(_OUTCOME)
+    return outcome if isinstance(outcome, Caller) else None
 
 
 def _caller_of(request: Request) -> Caller:

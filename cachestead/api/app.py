@@ -23,6 +23,7 @@ from cachestead import errors
 from cachestead.api import access, exposition, objects
 from cachestead.api.bodies import RequestBody
 from cachestead.api.ces import routes as ces
+from cachestead.api.defences import RateLimit, SecurityHeaders
 from cachestead.api.iam import routes as iam
 from cachestead.api.services import Services
 from cachestead.api.v2 import CHAPTERS
@@ -53,11 +54,14 @@ def build_app(services: Services) -> FastAPI:
     app.add_exception_handler(ObjectsError, _answer_objects_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_middleware(RateLimit, limits=services.settings.limits, clock=time.monotonic)
     app.add_middleware(
         access.Authentication,
         authenticator=services.identity.authenticator,
         max_body_bytes=services.settings.server.max_body_bytes,
+        body_seconds=services.settings.limits.body_seconds,
     )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     return app
 

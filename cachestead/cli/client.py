@@ -7,6 +7,7 @@ and sentence; an unreachable service a sentence that says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from ssl import create_default_context
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
@@ -43,6 +44,7 @@ class Client:
             timeout=httpx.Timeout(60, connect=5),
             headers={"User-Agent": f"cachestead-cli/{find_release()}"},
             transport=transport,
+            verify=create_default_context(cafile=connection.ca_file) if connection.ca_file else True,
             trust_env=False,  # proxies of the environment are for the internet, and tokens are not for them
         )
 
@@ -356,6 +358,14 @@ class Client:
     def delete_acl_account(self, instance: str, account: str) -> None:
         """Begin to delete an account."""
         self._project("DELETE", f"/instances/{instance}/accounts/{account}")
+
+    def show_ip_whitelist(self, instance: str) -> Json:
+        """Whose connections the instance takes."""
+        return self._project("GET", f"/instance/{instance}/whitelist")
+
+    def update_ip_whitelist(self, instance: str, body: Json) -> None:
+        """Write whose connections the instance takes; it is in force when this returns."""
+        self._project("PUT", f"/instance/{instance}/whitelist", body)
 
     def list_flavors(self, **filters: str) -> list[Json]:
         """Flavors that match."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachestead.cli.env import OWN_VARIABLES, read_environment
+from cachestead.cli.env import CA_VARIABLES, OWN_VARIABLES, read_environment
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.installation import read_settings
 
@@ -30,6 +30,8 @@ class Connection:
     vpc_id: str | None = None
     subnet_id: str | None = None
     security_group_id: str | None = None
+    ca_file: str | None = None
+    """Certificates to trust, where the service made its own."""
 
     def __repr__(self) -> str:
         return f"Connection({self.endpoint!r}, user={self.user!r})"
@@ -40,6 +42,7 @@ def find_connection(data_dir: Path | None, config: Path | None) -> Connection:
     if data_dir is None and config is None:
         if "CACHESTEAD_ENDPOINT" in os.environ:
             own = {key: os.environ.get(name, "") for name, key in OWN_VARIABLES.items()}
+            own["ca_file"] = os.environ.get(CA_VARIABLES[0], "")
             return _connection_of(own, "the CACHESTEAD_… variables of `cachestead env`")
         try:
             return _connection_of(read_environment(read_settings()), "the data folder")
@@ -59,6 +62,7 @@ def _openstack_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "password": environ.get("OS_PASSWORD", ""),
         "domain": environ.get("OS_USER_DOMAIN_NAME", ""),
         "project_id": environ.get("OS_PROJECT_ID", ""),
+        "ca_file": environ.get("OS_CACERT", ""),
     }
 
 
@@ -77,4 +81,5 @@ def _connection_of(environment: Mapping[str, str], source: str) -> Connection:
         vpc_id=environment.get("vpc_id") or None,
         subnet_id=environment.get("subnet_id") or None,
         security_group_id=environment.get("security_group_id") or None,
+        ca_file=environment.get("ca_file") or None,
     )

@@ -106,6 +106,7 @@ def examine(settings: Settings) -> Report:
             _loopback_finding(settings),
             _folder_finding(settings.data_dir),
             _objects_finding(settings),
+            _packet_filter_finding(settings),
             _service_finding(settings),
         ),
     )
@@ -232,6 +233,15 @@ def _objects_finding(settings: Settings) -> Finding:
         return Finding("objects", Grade.OK, f"{place} takes and gives")
     advice = "Backups and uploads fail meanwhile. Look at objects.* in the settings, and for room."
     return Finding("objects", Grade.REMARK, f"{place}: {problem}", advice)
+
+
+def _packet_filter_finding(settings: Settings) -> Finding:
+    from cachestead.main import may_guard  # noqa: PLC0415 - brings the whole service with it
+
+    if may_guard(settings):
+        return Finding("packet filter", Grade.OK, "nft keeps strangers from instances with a whitelist")
+    advice = "Install nftables and run as root. Until then only instances behind proxies have whitelists."
+    return Finding("packet filter", Grade.REMARK, "not to be used", advice)
 
 
 def _service_finding(settings: Settings) -> Finding:

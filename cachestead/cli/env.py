@@ -35,6 +35,8 @@ OWN_VARIABLES = {
     "CACHESTEAD_SECURITY_GROUP_ID": "security_group_id",
 }
 """Variables of ours by the key they carry; the command line reads them back (`connection.py`)."""
+CA_VARIABLES = ("CACHESTEAD_CA_FILE", "OS_CACERT")
+"""Where clients look for certificates to trust; set only where the service made its own."""
 
 
 class Format(StrEnum):
@@ -63,7 +65,8 @@ def env(
     settings = read_settings(data_dir, config)
     environment = read_environment(settings)
     if form is Format.PROMETHEUS:
-        typer.echo(scrape_job(environment["endpoint"], read_scrape_token(settings)))
+        token = read_scrape_token(settings)
+        typer.echo(scrape_job(environment["endpoint"], token, environment.get("ca_file")))
     elif form is Format.AGE:
         typer.echo(read_object_identity(settings))
     else:
@@ -103,8 +106,8 @@ def read_object_identity(settings: Settings) -> str:
         raise CommandFailed("There is no key for objects yet.", advice="`cachestead up` makes one.") from exc
 
 
-def scrape_job(endpoint: str, token: str) -> str:
-    """A job for `scrape_configs` of Prometheus' configuration."""
+def scrape_job(endpoint: str, token: str, ca_file: str | None = None) -> str:
+    """A job for `scrape_configs` of Prometheus' configuration; `ca_file` is what it has to trust."""
     address = urlsplit(endpoint)
     return "\n".join(
         [
@@ -113,6 +116,7 @@ def scrape_job(endpoint: str, token: str) -> str:
             f"  metrics_path: {json.dumps(address.path + '/metrics')}",
             "  authorization:",
             f"    credentials: {json.dumps(token)}",
+            *(["  tls_config:", f"    ca_file: {json.dumps(ca_file)}"] if ca_file else []),
             "  static_configs:",
             f"    - targets: [{json.dumps(address.netloc)}]",
         ]
@@ -165,6 +169,7 @@ def client_variables(environment: Mapping[str, str]) -> dict[str, str]:
         "OS_USER_DOMAIN_NAME": environment["domain"],
         "OS_PROJECT_ID": environment["project_id"],
         "OS_REGION_NAME": region,
+        **{name: environment["ca_file"] for name in CA_VARIABLES if "ca_file" in environment},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cachestead.cli import ssl
+from cachestead.cli import ssl, whitelist
 from cachestead.cli.client import Client, Json
 from cachestead.cli.failures import CommandFailed
 from cachestead.cli.options import Config, DataDir, Output, OutputFormat, Timeout, Wait, Yes, confirm, examples
@@ -314,6 +314,7 @@ app.command(
     epilog=examples("cachestead instance swap sessions", "cachestead instance swap events --node 127.64.0.14")
 )(swap)
 app.command(epilog=examples("cachestead instance nodes events"))(nodes)
+app.add_typer(whitelist.app, name="whitelist")
 
 
 def _create(client: Client, order: Order, password: Password) -> list[Json]:

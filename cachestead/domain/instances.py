@@ -16,6 +16,7 @@ from typing import Any
 from cachestead import errors
 from cachestead.domain.accounts import Account, PasswordState
 from cachestead.domain.sizes import MiB
+from cachestead.domain.whitelists import Whitelist
 
 InstanceId = str
 ProjectId = str
@@ -96,12 +97,13 @@ BUSY: dict[str, type[errors.ServiceError]] = {
     "ModifyConfig": errors.Configuring,
     "ModifyAcl": errors.Configuring,
     "ModifySsl": errors.Configuring,
+    "ModifyWhitelist": errors.Configuring,
     "BackupInstance": errors.BackupRunning,
     "ImportBackup": errors.Configuring,
 }
 """The documented code for what is running, by state or by task."""
 
-HEALED_MEANWHILE = frozenset({None, "BackupInstance", "ImportBackup"})
+HEALED_MEANWHILE = frozenset({None, "BackupInstance", "ImportBackup", "ModifyWhitelist"})
 """Tasks that leave nodes as they are, so that whoever heals the instance goes on; and none."""
 
 
@@ -231,6 +233,8 @@ class Instance:
     password_state: PasswordState = PasswordState()  # noqa: RUF009 - frozen
     parameters: dict[str, str] = field(default_factory=dict)
     """Values that were chosen, by parameter name; those of another type's parameters are without effect."""
+    whitelist: Whitelist = Whitelist()  # noqa: RUF009 - frozen
+    """Whose connections are taken."""
     nodes: tuple[Node, ...] = ()
     """Empty where the query did not ask for them."""
     proxies: tuple[Proxy, ...] = ()

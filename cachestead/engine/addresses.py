@@ -13,3 +13,11 @@ class NodeAddress(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port}"
+
+
+def calling_from(node: NodeAddress) -> tuple[str, int] | None:
+    """Where the control plane calls a node of this machine from: the node's own address, at any port.
+
+    An instance's own addresses are admitted wherever others are not. None for a node of another machine.
+    """
+    return (node.address, 0) if node.address.startswith("127.") else None

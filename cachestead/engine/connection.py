@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cachestead.engine.acl import ADMIN
-from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.addresses import NodeAddress, calling_from
 from cachestead.engine.commands import AdminCommands
 from cachestead.engine.errors import EngineBusy, EngineRefused, EngineUnreachable
 
@@ -51,7 +51,7 @@ def connect(
     """
     tls: dict[str, Any] = {"ssl_ca_data": authority, "ssl_check_hostname": True} if authority else {}
     pool: ConnectionPool = ConnectionPool(
-        connection_class=_RenamingTlsConnection if tls else _RenamingConnection,
+        connection_class=_TlsConnection if tls else _Connection,
         commands=commands or AdminCommands(),
         host=node.address,
         port=node.port,
@@ -170,12 +170,18 @@ class Connections:
         self._retired.clear()
 
 
-class _RenamingConnection(Connection):
-    """Sends commands under the names that the node knows them by."""
+class _Connection(Connection):
+    """Comes from where we are admitted, and sends commands under the names that the node knows them by."""
 
     def __init__(self, *, commands: AdminCommands, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._commands = commands
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {
+            **super()._connection_arguments(),
+            "local_addr": calling_from(NodeAddress(self.host, self.port)),
+        }
 
     async def send_command(self, *args: Any, **options: Any) -> None:
         await super().send_command(*self._renamed(args), **options)
@@ -192,5 +198,5 @@ class _RenamingConnection(Connection):
         return (self._commands.on_wire(first), *rest, *args[1:])
 
 
-class _RenamingTlsConnection(_RenamingConnection, SSLConnection):
+class _TlsConnection(_Connection, SSLConnection):
     """The same by TLS."""

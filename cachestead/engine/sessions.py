@@ -6,7 +6,7 @@ they are neither listed nor ended here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 
 from cachestead.domain.sessions import Session
@@ -15,6 +15,7 @@ from cachestead.engine.connection import Client, call, call_each
 from cachestead.engine.errors import EngineRefused
 
 _AT_ONCE = 500
+_LOOKS = 100
 _LINKS = frozenset("MS")
 """Flags of connections to a master and to a replica."""
 _INTERNAL = OURS | {"(superuser)"}
@@ -36,6 +37,23 @@ async def end_sessions(client: Client, ids: Iterable[int]) -> None:
     for first in range(0, len(pending), _AT_ONCE):
         commands = [("CLIENT KILL", "ID", one) for one in pending[first : first + _AT_ONCE]]
         await call_each(client, commands)
+
+
+async def end_strangers(client: Client, is_admitted: Callable[[str], bool]) -> None:
+    """No tenant's session there is from an address that is not admitted. New ones must be refused already.
+
+    Raises `EngineUnreachable`, `EngineRefused`.
+    """
+    were_none = False
+    for _ in range(_LOOKS):
+        sessions = await list_sessions(client)
+        strangers = [one.id for one in sessions if not is_admitted(one.addr.rpartition(":")[0])]
+        await end_sessions(client, strangers)
+        # Who was connected, and not yet seen by the engine, is by the next look.
+        if were_none and not strangers:
+            return
+        were_none = not strangers
+    raise EngineRefused("strangers go on coming")
 
 
 def read_sessions(rows: Iterable[Mapping[str, str]]) -> list[Session]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
-from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.addresses import NodeAddress, calling_from
 from cachestead.engine.connection import CONNECT_SECONDS, Client, address_of
 from cachestead.engine.errors import EngineRefused, EngineUnreachable
 
@@ -32,7 +32,9 @@ async def stream_snapshot(client: Client) -> AsyncGenerator[bytes, None]:
     node = address_of(client)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(node.address, node.port, limit=PIECE_BYTES)
+            reader, writer = await asyncio.open_connection(
+                node.address, node.port, limit=PIECE_BYTES, local_addr=calling_from(node)
+            )
     except OSError as error:
         raise EngineUnreachable(node, str(error) or type(error).__name__) from error
     wire = _Wire(node, reader, writer)

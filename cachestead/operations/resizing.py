@@ -177,6 +177,8 @@ async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, 
         raise errors.InstanceTypeUnchangeable(f"spec_code: not on {instance.binary}")
     if instance.enable_ssl and plan.kind in (Kind.ADDRESS, Kind.NODES):
         raise errors.InstanceTypeUnchangeable("spec_code: switch SSL off first")
+    if instance.whitelist.is_in_force and not plan.flavor.mode.has_proxies:
+        await _check_guarded(service)
     usage = await store.get_usage(tx, instance.project_id)
     before = _flavor_of(service, instance)
     left = service.quotas.ram_gb - usage.ram_gb + before.capacity_gb
@@ -186,6 +188,12 @@ async def _plan(tx: Tx, service: Service, instance: Instance, wish: ResizeWish, 
     if memory_meanwhile(before, plan) - before.promised_memory > max(free, 0):
         raise errors.ZoneQuotaExceeded(f"new_capacity: the machine has {free} MiB left to promise")
     return plan
+
+
+async def _check_guarded(service: Service) -> None:
+    """Behind proxies a whitelist needs no packet filter; without them it does."""
+    if not await service.machinery.guards.is_permitted():
+        raise errors.ResizeNotSupported("spec_code: this machine has no packet filter for the whitelist")
 
 
 def _flavor_of(service: Service, instance: Instance) -> Flavor:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Any, TypeVar
 
 Checked = TypeVar("Checked")
@@ -82,6 +83,8 @@ class ProxyConfiguration:
     """The user, with the same secret, that the proxy logs in as for accounts which only read."""
     accounts: Mapping[str, AccountLogin] = field(default_factory=dict)
     """The tenant's accounts besides `default`, by name."""
+    admitted: tuple[str, ...] = ()
+    """Networks that clients may come from; empty: all."""
     refused: frozenset[str] = frozenset()
     """Commands (`wait`) and subcommands (`config|set`) that the tenant may not call, in lower case."""
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class ProxyConfiguration:
         fields["endpoint"] = _address(fields["endpoint"]) if fields["endpoint"] else None
         fields["layout"] = Layout(fields["layout"])
         fields["nodes"] = tuple(_node(**node) for node in fields["nodes"])
+        fields["admitted"] = tuple(_checked(fields["admitted"], list))
         fields["refused"] = frozenset(_checked(fields["refused"], list))
         accounts = _checked(fields["accounts"], dict)
         fields["accounts"] = {name: AccountLogin(**account) for name, account in accounts.items()}
@@ -125,6 +129,8 @@ class ProxyConfiguration:
             _checked(text, str)
         for number in (self.maxclients, self.databases):
             _checked(number, int)
+        for network in self.admitted:
+            IPv4Network(_checked(network, str))
         for name in NUMBERS:
             int(self.parameters.get(name, "0"))
 

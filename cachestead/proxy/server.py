@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import random
 import socket
@@ -44,6 +45,7 @@ class Proxy:
         self.router.on_slow = self._note_slow
         self.statistics = Statistics()
         self.vocabulary = Vocabulary(None, configuration)
+        self._admitted = _networks(configuration)
         self.sessions: dict[int, Session] = {}
         self.controls: set[Session] = set()
         self.is_replicated = configuration.layout is Layout.REPLICATED
@@ -79,8 +81,12 @@ class Proxy:
         self.configuration = configuration
         self.is_replicated = configuration.layout is Layout.REPLICATED
         self.router.configure(configuration)
+        self._admitted = _networks(configuration)
         self._obey()
         self._changed.set()
+        for session in self.clients():
+            if not self._is_admitted(session):
+                session.kill()
 
     def state(self) -> str:
         """`ok`, or what is missing for clients to be served."""
@@ -104,6 +110,10 @@ class Proxy:
             self.controls.add(session)
             return
         self.statistics.connections += 1
+        if not self._is_admitted(session):
+            self.statistics.rejected += 1
+            session.kill()
+            return
         if len(self.sessions) >= self.configuration.maxclients:
             self.statistics.rejected += 1
             session.drop(TOO_MANY)
@@ -118,6 +128,16 @@ class Proxy:
             session.accept()
         else:
             session.settle()
+
+    def _is_admitted(self, session: Session) -> bool:
+        """Whether the whitelist, where there is one, has the client's address."""
+        if not self._admitted:
+            return True
+        try:
+            address = ipaddress.ip_address(session.peer.rpartition(":")[0])
+        except ValueError:
+            return False  # it has gone again, and nobody knows where it came from
+        return any(address in network for network in self._admitted)
 
     def dismiss(self, session: Session) -> None:
         """A client has gone; what it did is counted on."""
@@ -315,3 +335,7 @@ class Proxy:
                 if now - session.active > timeout and session.task is None and session.subscriptions is None:
                     session.drop()
             self._late_listeners = {key: at for key, at in self._late_listeners.items() if key in self.sessions}
+
+
+def _networks(configuration: ProxyConfiguration) -> tuple[ipaddress.IPv4Network, ...]:
+    return tuple(map(ipaddress.IPv4Network, configuration.admitted))

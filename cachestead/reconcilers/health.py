@@ -24,11 +24,12 @@ from cachestead.reconcilers.cluster_repair import ClusterRepair
 from cachestead.reconcilers.front_repair import ensure_fronts
 from cachestead.reconcilers.proxy_repair import HEALED, are_well, healed_proxies, repair_proxies
 from cachestead.reconcilers.repair import Repair
-from cachestead.runtime.interface import NodeNotStarted, NodeSighting, front_id, node_behind
+from cachestead.runtime.interface import GuardsNotSet, NodeNotStarted, NodeSighting, front_id, node_behind
 from cachestead.store import instances as store
 from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
 from cachestead.workflows.change_parameters import ensure_in_force
+from cachestead.workflows.guarding import ensure_guarded
 from cachestead.workflows.machinery import Machinery, sightings_now
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Health:
 
     async def run_pass(self) -> None:
         """Look at every instance, heal what needs it, save what changed."""
+        await self._guard()
         moment = self._machinery.turns.moment
         async with self._machinery.database.reading() as tx:
             # Before the instances are: a change that is open while its instance is free is no job's any more.
@@ -72,6 +74,13 @@ class Health:
         if used:
             async with self._machinery.database.writing() as tx:
                 await store.save_used_memory(tx, used)
+
+    async def _guard(self) -> None:
+        """Whoever is on no whitelist is kept out, before nodes are started that may have been down."""
+        try:
+            await ensure_guarded(self._machinery)
+        except GuardsNotSet as error:
+            log.warning("whitelists are not in force", reason=str(error))
 
     async def watch_exits(self) -> None:
         """Act on every process that ends unasked, as it happens."""

@@ -7,8 +7,9 @@ a call looks first and does what is missing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
@@ -106,6 +107,36 @@ class NodeRuntime(Protocol):
 
     async def close(self) -> None:
         """Stop watching. Nodes go on."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Addresses that only some may connect to."""
+
+    places: tuple[str, ...]
+    """The guarded addresses, whatever the port."""
+    admitted: tuple[IPv4Network, ...]
+    """Who may; no two overlap."""
+
+
+class Guards(Protocol):
+    """Who keeps strangers from nodes."""
+
+    async def is_permitted(self) -> bool:
+        """Whether guards can be set here."""
+
+    async def ensure(self, guards: Sequence[Guard]) -> None:
+        """Exactly these guards are set: others are refused at once. Who is connected stays.
+
+        Raises `GuardsNotSet`.
+        """
+
+    async def clear(self) -> None:
+        """No guard is set."""
+
+
+class GuardsNotSet(Exception):
+    """The machine does not let us guard addresses."""
 
 
 class NodeNotStarted(Exception):

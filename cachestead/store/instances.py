@@ -31,6 +31,7 @@ from cachestead import errors
 from cachestead.domain.accounts import VERSIONS, PasswordState
 from cachestead.domain.instances import Instance, InstanceId, Mode, Node, Role, State
 from cachestead.domain.sizes import MiB
+from cachestead.domain.whitelists import Whitelist, WhitelistGroup
 from cachestead.store.accounts import list_accounts_of
 from cachestead.store.database import Tx
 from cachestead.store.proxies import add_proxies, list_proxies_of
@@ -197,6 +198,13 @@ async def list_any_with_parameter(tx: Tx, states: Sequence[State], name: str, va
     """Every instance in one of these states whose tenant chose this value of a parameter, with nodes."""
     chosen = instances.c.parameters[name].as_string() == value
     rows = (await tx.execute(select(instances).where(instances.c.state.in_(states), chosen))).mappings().all()
+    return await _with_nodes(tx, [_instance(row) for row in rows])
+
+
+async def list_any_whitelisted(tx: Tx) -> list[Instance]:
+    """Every instance with a whitelist that is switched on, with nodes."""
+    guarded = (instances.c.whitelist_enabled, instances.c.state.not_in(_GONE))
+    rows = (await tx.execute(select(instances).where(*guarded))).mappings().all()
     return await _with_nodes(tx, [_instance(row) for row in rows])
 
 
@@ -491,6 +499,8 @@ def _row(instance: Instance) -> dict[str, Any]:
         "used_memory": instance.used_memory,
         "password_failures": instance.password_state.failures,
         "password_locked_until": to_ms(instance.password_state.locked_until),
+        "whitelist_enabled": instance.whitelist.enabled,
+        "whitelist": {group.name: list(group.addresses) for group in instance.whitelist.groups},
     }
 
 
@@ -537,6 +547,10 @@ def _instance(row: Any, tags: dict[str, str] | None = None) -> Instance:
         fail_reason=row["fail_reason"],
         used_memory=MiB(row["used_memory"]),
         password_state=PasswordState(row["password_failures"], from_ms(row["password_locked_until"])),
+        whitelist=Whitelist(
+            row["whitelist_enabled"],
+            tuple(WhitelistGroup(name, tuple(addresses)) for name, addresses in row["whitelist"].items()),
+        ),
     )
 
 

@@ -141,6 +141,8 @@ instances = Table(
     Column("used_memory", Integer, nullable=False, default=0),
     Column("password_failures", Integer, nullable=False, default=0),
     Column("password_locked_until", BigInteger),
+    Column("whitelist_enabled", Boolean, nullable=False, default=False),
+    Column("whitelist", JSON, nullable=False, comment="addresses by name of group"),
     Index("ix_instances_project", "project_id", "created_at", "id"),
     Index("ix_instances_project_state", "project_id", "state"),
     Index("ix_instances_state", "state"),

@@ -12,6 +12,7 @@ from cachestead.workflows.change_password import CHANGE_PASSWORD
 from cachestead.workflows.change_port import CHANGE_PORT
 from cachestead.workflows.change_ssl import CHANGE_SSL, KEEP_SSL
 from cachestead.workflows.change_type import CHANGE_TYPE
+from cachestead.workflows.change_whitelist import CHANGE_WHITELIST
 from cachestead.workflows.create_instance import CREATE_INSTANCE
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.flush_instance import FLUSH_INSTANCE
@@ -49,6 +50,7 @@ ALL = (
     CHANGE_ACCOUNT_ROLE,
     DELETE_ACCOUNT,
     CHANGE_PORT,
+    CHANGE_WHITELIST,
     CHANGE_PARAMETERS,
     CHANGE_SSL,
     KEEP_SSL,

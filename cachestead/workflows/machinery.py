@@ -30,7 +30,7 @@ from cachestead.identity.authority import Authority
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
 from cachestead.proxy import front
-from cachestead.runtime.interface import NodeRuntime, NodeSighting, NodeSpec, front_id
+from cachestead.runtime.interface import Guards, NodeRuntime, NodeSighting, NodeSpec, front_id
 from cachestead.runtime.process.vip_script import ShardEndpoint, ShardNode, remove_endpoint, write_endpoint
 from cachestead.settings import CertificateSettings, FailoverSettings
 from cachestead.store.database import Database
@@ -51,6 +51,8 @@ class Machinery:
 
     database: Database
     runtime: NodeRuntime
+    guards: Guards
+    """What keeps those off instances who are on no whitelist."""
     engines: EngineCatalogue
     connections: Connections
     sentinels: Sentinels

@@ -98,12 +98,19 @@ def configuration_of(machinery: Machinery, instance: Instance, proxy: Proxy) -> 
         admin_hash=_hash(secrets.admin),
         password_hash=None if secrets.password is None else _hash(secrets.password),
         accounts={one.name: AccountLogin(one.password_hash, one.reads_only) for one in instance.accounts_in_force},
+        admitted=_admitted(instance),
         refused=refused_commands(instance.engine_version, instance.mode),
         renamed=instance.rename_commands,
         maxclients=proxy_connections(flavor, int(values.get("maxclients", flavor.max_connections))),
         databases=1 if clustered else flavor.db_number,
         parameters=values,
     )
+
+
+def _admitted(instance: Instance) -> tuple[str, ...]:
+    """The whitelist's networks, and where we call the instance from ourselves: its own address."""
+    networks = instance.whitelist.networks
+    return (*map(str, networks), instance.ip) if networks and instance.ip else tuple(map(str, networks))
 
 
 def _in_service(instance: Instance) -> list[Node]:

@@ -21,6 +21,7 @@ from cachestead.store import instances as store
 from cachestead.store import networks
 from cachestead.store import proxies as proxy_store
 from cachestead.workflows import proxies
+from cachestead.workflows.guarding import ensure_guarded_for
 from cachestead.workflows.machinery import (
     READ_ONLY,
     Login,
@@ -52,7 +53,8 @@ async def start_nodes(ctx: StepContext) -> None:
 
 
 async def start_each(ctx: StepContext, nodes: Sequence[Node], *, closed: bool = False) -> None:
-    """These nodes run; those that are started let no tenant in where they are `closed`."""
+    """These nodes run, guarded first; those that are started let no tenant in where they are `closed`."""
+    await ensure_guarded_for(ctx.machinery, ctx.instance)
     specs = [spec_of(ctx.machinery, ctx.instance, node, closed=closed) for node in nodes]
     await asyncio.gather(*(ctx.machinery.runtime.ensure_node(spec) for spec in specs))
 

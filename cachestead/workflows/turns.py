@@ -18,6 +18,8 @@ class Turns:
     def __init__(self) -> None:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._proxy_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.guarding = asyncio.Lock()
+        """Held by who reads what is to be guarded, and guards it."""
         self._begun: dict[str, int] = {}
         self._count = 0
 

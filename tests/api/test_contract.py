@@ -286,6 +286,10 @@ def world(installation: Installation) -> Iterator[World]:
 
 Call = Callable[[World], httpx.Response]
 
+NOBODY_LISTED = {
+    "enable_whitelist": False,
+    "whitelist": [{"group_name": "test001", "ip_list": ["10.10.10.1", "10.10.10.2"]}],
+}
 CALLS: dict[str, Call] = {
     "create_instance": lambda w: w.api.post("/instances", json=w.order()),
     "list_instances": lambda w: w.api.get(
@@ -366,6 +370,11 @@ CALLS: dict[str, Call] = {
     "update_acl_account": lambda w: w.api.put(f"{w.account()[1]}/role", json={"account_role": "write"}),
     "delete_acl_account": lambda w: w.api.delete(w.account()[1]),
     "update_acl_account_remark": lambda w: w.api.put(w.account()[1], json={"description": "changed"}),
+    "update_ip_whitelist": lambda w: w.api.put(f"/instance/{w.settled_old()}/whitelist", json=NOBODY_LISTED),
+    "update_ip_whitelist_async": lambda w: w.api.put(
+        f"/instance/{w.settled_old()}/whitelist-async", json=NOBODY_LISTED
+    ),
+    "show_ip_whitelist": lambda w: w.api.get(f"/instance/{w.settled_old()}/whitelist"),
     "list_background_task": lambda w: w.api.get(f"/instances/{w.ha}/tasks"),
     "list_center_task": lambda w: w.api.get("/tasks"),
     "show_background_task_progress": lambda w: w.api.get(f"/instances/{w.ha}/tasks/{w.finished_task()}/progress"),
@@ -469,7 +478,7 @@ def _ask_for_nothing_known(route: APIRoute, world: World, headers: dict[str, str
     body = {"description": "x", "old_password": PASSWORD, "new_password": PASSWORD + "2"}
     body |= {"action": "create", "tags": [{"key": "k"}], "client_addrs": ["10.0.0.1:1"]}
     body |= world.timeout(60) | {"slave_priority_weight": 1, "spec_code": HA, "new_capacity": 0.125}
-    body |= {"expiration": 300, "backup_id": UNKNOWN_ID, "enabled": True}
+    body |= {"expiration": 300, "backup_id": UNKNOWN_ID, "enabled": True} | NOBODY_LISTED
     body |= {"account_name": "nobody", "account_role": "read", "account_password": PASSWORD}
     [method] = route.methods
     query = BY_INSTANCE | ({"type": "user"} if route.name == "show_config_template" else {})

@@ -14,6 +14,7 @@ from cachestead.api.v2 import (
     ssl,
     tags,
     templates,
+    whitelists,
 )
 
 # Chapter 4.2 has fixed paths (/instances/status) that must be seen before 4.1's /instances/{instance_id}.
@@ -30,5 +31,6 @@ CHAPTERS = (
     sessions.chapter,
     accounts.chapter,
     ssl.chapter,
+    whitelists.chapter,
     lifecycle.chapter,
 )

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+NODE_GROUP = 64123
+"""Group id of nodes' processes, where they can have one: what they send is known by it. Nobody belongs to it."""
 PROC = Path("/proc")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """All a node gets of ours; nothing from the control plane's own, which may hold secrets."""
@@ -69,6 +71,11 @@ def listens(process: ProcessIdentity, address: str, port: int) -> bool:
     return any(one.status == psutil.CONN_LISTEN and one.laddr == (address, port) for one in sockets)
 
 
+def may_have_group() -> bool:
+    """Whether nodes can be given the group: only who may be anybody can."""
+    return os.geteuid() == 0
+
+
 def launch(order: Launch) -> ProcessIdentity:
     """Start it in a session of its own, so that nothing that ends us ends it. Raises `OSError`."""
     with order.log.open("ab") as log:
@@ -83,6 +90,7 @@ def launch(order: Launch) -> ProcessIdentity:
             # Engines rewrite their files themselves and would let everybody read them.
             umask=0o077,
             close_fds=True,
+            group=NODE_GROUP if may_have_group() else None,
         )
     # The object would complain that its process outlives it, which is what nodes are for; `reap` does the rest.
     child.returncode = 0

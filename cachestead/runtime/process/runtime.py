@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cachestead.engine.addresses import NodeAddress, calling_from
 from cachestead.runtime.interface import (
     AddressTaken,
     NodeId,
@@ -283,7 +284,8 @@ async def _is_owner(process: ProcessIdentity, spec: NodeSpec) -> bool:
 async def _accepts(address: str, port: int) -> bool:
     try:
         async with asyncio.timeout(1):
-            _, writer = await asyncio.open_connection(address, port)
+            source = calling_from(NodeAddress(address, port))
+            _, writer = await asyncio.open_connection(address, port, local_addr=source)
     except (OSError, TimeoutError):
         return False
     writer.close()

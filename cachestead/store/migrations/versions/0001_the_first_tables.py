@@ -78,6 +78,8 @@ def upgrade() -> None:
         sa.Column("used_memory", sa.Integer(), nullable=False),
         sa.Column("password_failures", sa.Integer(), nullable=False),
         sa.Column("password_locked_until", sa.BigInteger(), nullable=True),
+        sa.Column("whitelist_enabled", sa.Boolean(), nullable=False),
+        sa.Column("whitelist", sa.JSON(), nullable=False, comment="addresses by name of group"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
     )
     with op.batch_alter_table("instances", schema=None) as batch_op:
