@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from cachestead.api.app import build_app
-from cachestead.api.iam.routes import Identity
+from cachestead.api.iam.room import Identity
 from cachestead.api.services import Services
 from cachestead.domain.flavors import FlavorCatalogue, parse_flavors
 from cachestead.domain.parameters import ParameterCatalogue, parse_parameters
@@ -35,6 +35,7 @@ from cachestead.names.directory import Directory
 from cachestead.names.responder import Responder
 from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
+from cachestead.operations.audit import Trail
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.backups import Backups
 from cachestead.reconcilers.health import Health
@@ -197,6 +198,7 @@ async def build(settings: Settings) -> Application:
                 settings,
                 service,
                 Identity(database, authenticator, SignIn(database, authenticator), settings.public_url),
+                Trail(database, settings.audit),
                 registry,
                 await ensure_scrape_token(database, vault, settings),
             )
@@ -227,7 +229,9 @@ def promisable_memory(capacity: CapacitySettings) -> MiB:
 def _retention(settings: Settings) -> Retention:
     """How long records are kept."""
     return Retention(
-        jobs=timedelta(days=settings.jobs.keep_days), session_lists=timedelta(hours=settings.sessions.keep_hours)
+        jobs=timedelta(days=settings.jobs.keep_days),
+        session_lists=timedelta(hours=settings.sessions.keep_hours),
+        traces=timedelta(days=settings.audit.keep_days),
     )
 
 
