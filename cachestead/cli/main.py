@@ -11,7 +11,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cachestead.cli import flavor, instance, metric, objects, parameter, sessions, tag, task, template, zone
+from cachestead.cli import (
+    audit,
+    flavor,
+    group,
+    instance,
+    key,
+    metric,
+    objects,
+    parameter,
+    policy,
+    sessions,
+    tag,
+    task,
+    template,
+    user,
+    zone,
+)
 from cachestead.cli.doctor import doctor
 from cachestead.cli.env import env
 from cachestead.cli.failures import CommandFailed
@@ -59,6 +75,11 @@ app.command(epilog=examples("cachestead quota"))(quota)
 app.add_typer(task.app, name="task")
 app.add_typer(metric.app, name="metric")
 app.add_typer(objects.app, name="object")
+app.add_typer(user.app, name="user")
+app.add_typer(group.app, name="group")
+app.add_typer(policy.app, name="policy")
+app.add_typer(key.app, name="key")
+app.add_typer(audit.app, name="audit")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - the shape Typer calls

@@ -11,7 +11,10 @@ def _paths(command, path=()):
         yield from _paths(child, (*path, name))
 
 
-WITH_COMMANDS = {"instance", "metric", "object", "parameter", "session", "tag", "task", "template"}
+WITH_COMMANDS = {
+    *("instance", "metric", "object", "parameter", "session", "tag", "task", "template"),
+    *("audit", "group", "key", "policy", "user"),
+}
 PATHS = sorted(_paths(typer.main.get_command(app)))
 
 

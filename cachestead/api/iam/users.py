@@ -1,4 +1,4 @@
-"""Users, as identity (v3) and the vendor (v3.0) have them. Everybody sees the own user and changes its password."""
+"""Users, as identity (v3) and the vendor (v3.0) have them. Everybody sees the own one and changes its password."""
 
 from __future__ import annotations
 
