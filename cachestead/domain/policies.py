@@ -21,8 +21,8 @@ MAX_CONDITIONS = 10
 _MAX_VALUES = 100
 _VERSIONS = ("1.1", "5.0")
 _ACTION = {
-    "1.1": re.compile(r"\*|[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9_*-]{1,64}){2}|\*:\*:\*"),
-    "5.0": re.compile(r"\*|[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9_*?-]{1,64}){2}|\*:\*:\*"),
+    "1.1": re.compile(r"\*|[A-Za-z0-9_*-]{1,64}(:[A-Za-z0-9_*-]{1,64}){2}"),
+    "5.0": re.compile(r"\*|[A-Za-z0-9_*?-]{1,64}(:[A-Za-z0-9_*?-]{1,64}){2}"),
 }
 _RESOURCE = re.compile(r"\*|[A-Za-z0-9_*-]{1,64}(:[A-Za-z0-9_*-]{0,64}){3}:[^\s\x00]{1,512}")
 _TAG = "g:resourcetag/"
