@@ -16,7 +16,7 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials, GlobalCredenti
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdcs import v2 as dcs
 from huaweicloudsdkiam import v3 as iam
-from installation import Installation
+from installation import Installation, eventually
 from postgresql import NewDatabase
 from second_tenant import WITH_OTHER, sign_in
 
@@ -325,7 +325,13 @@ def test_the_trail_says_who_did_what_and_how_it_ended(world: World):
     project = world.installation.env["project_id"]
     now = round(time.time() * 1000)
     query = {"from": now - 60_000, "to": now + 60_000, "limit": 200}
-    traces = world.http.get(f"/v3/{project}/traces", params=query).json()["traces"]
+
+    def look() -> list[dict[str, Any]]:
+        found = world.http.get(f"/v3/{project}/traces", params=query).json()["traces"]
+        # A refusal is written down after it was told.
+        return found if any(one["user"]["name"] == "traced" for one in found) else []
+
+    traces = eventually(look)
     [made] = [one for one in traces if one["trace_name"] == "create_user"][:1]
     assert (made["user"]["name"], made["code"], made["trace_rating"]) == ("admin", "201", "normal")
     assert (made["source_ip"], made["service_type"]) == ("127.0.0.1", "IAM")
