@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from cachestead.api.app import build_app
-from cachestead.api.iam.routes import Identity
+from cachestead.api.iam.room import Identity
 from cachestead.api.services import Services
 from cachestead.domain.flavors import FlavorCatalogue, parse_flavors
 from cachestead.domain.parameters import ParameterCatalogue, parse_parameters
@@ -38,6 +38,7 @@ from cachestead.names.directory import Directory
 from cachestead.names.responder import Responder
 from cachestead.objects.keys import ObjectKeys
 from cachestead.objects.store import Objects
+from cachestead.operations.audit import Trail
 from cachestead.operations.service import Service, Zone
 from cachestead.reconcilers.backups import Backups
 from cachestead.reconcilers.certificates import Certificates
@@ -209,6 +210,7 @@ async def build(settings: Settings) -> Application:
                 settings,
                 service,
                 Identity(database, authenticator, SignIn(database, authenticator), settings.public_url),
+                Trail(database, settings.audit),
                 registry,
                 await ensure_scrape_token(database, vault, settings),
             )
@@ -256,7 +258,9 @@ def promisable_memory(capacity: CapacitySettings) -> MiB:
 def _retention(settings: Settings) -> Retention:
     """How long records are kept."""
     return Retention(
-        jobs=timedelta(days=settings.jobs.keep_days), session_lists=timedelta(hours=settings.sessions.keep_hours)
+        jobs=timedelta(days=settings.jobs.keep_days),
+        session_lists=timedelta(hours=settings.sessions.keep_hours),
+        traces=timedelta(days=settings.audit.keep_days),
     )
 
 

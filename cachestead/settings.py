@@ -102,6 +102,14 @@ class IdentitySettings(Group):
     """Life of a token, in hours; the public service's figure."""
     clock_skew_seconds: int = Field(default=900, ge=1)
     """How far the date of a signed request may be off; 15 minutes, as usual for the scheme."""
+    lockout_attempts: int = Field(default=5, ge=0)
+    """Wrong passwords of a user in a row after which it is locked; the public service's figure. 0: never. The
+    refusal reads as before, so that nobody learns which users there are; access keys and tokens go on."""
+    lockout_minutes: float = Field(default=15.0, gt=0)
+    """How long a locked user stays so and a wrong password counts, in minutes; the public service's figure."""
+    failures_per_minute: int = Field(default=60, ge=1)
+    """Refused sign-ins from one address within a minute; more are not even looked at, because to check a password
+    costs tens of milliseconds on purpose."""
 
 
 class TenantSettings(Group):
@@ -327,6 +335,19 @@ class ObjectSettings(Group):
         return self
 
 
+class AuditSettings(Group):
+    """The audit trail: who changed what, and who was refused."""
+
+    keep_days: int = Field(default=7, ge=1)
+    """How long traces can be listed, in days; the public service's figure."""
+    file: Path | None = None
+    """File that each trace is also written to, as a line of JSON, for its owner only; none when absent."""
+    file_mb: int = Field(default=100, ge=1)
+    """Size at which the file is put aside, in MiB."""
+    files: int = Field(default=10, ge=1)
+    """Files that are kept beside the newest; older ones are deleted."""
+
+
 class LogSettings(Group):
     """The program's own log."""
 
@@ -361,6 +382,7 @@ class Settings(BaseSettings):
     monitoring: MonitoringSettings = MonitoringSettings()
     certificates: CertificateSettings = CertificateSettings()
     objects: ObjectSettings = ObjectSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -23,6 +23,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cachestead.api.subjects import BODY, find_subjects
 from cachestead.errors import (
     InvalidParameter,
     InvalidProjectId,
@@ -32,12 +33,13 @@ from cachestead.errors import (
     RequestTooSlow,
     ServiceError,
 )
-from cachestead.identity.actions import ACTIONS, check_allowed
+from cachestead.identity.actions import ACTIONS, OTHER_ACTIONS, check_allowed
 from cachestead.identity.authentication import Authenticator
 from cachestead.identity.callers import Caller
 
 _PROJECT_ID = re.compile(r"[0-9a-fA-F]{32}")
-_OUTCOME = "authentication"
+OUTCOME = "authentication"
+"""Where the caller, or the refusal, is in the request's state."""
 STREAMED = "/objects/"
 """Below this path bodies of PUT are as large as they are: they are handed on as they come."""
 
@@ -71,12 +73,13 @@ class Authentication:
             if body is None:
                 return  # The client went away while it was sending: there is nobody to answer.
         state = scope.setdefault("state", {})
+        state[BODY] = body
         try:
-            state[_OUTCOME] = await self._authenticator.authenticate(
+            state[OUTCOME] = await self._authenticator.authenticate(
                 scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body
             )
         except ServiceError as refusal:
-            state[_OUTCOME] = refusal
+            state[OUTCOME] = refusal
         await self._app(scope, receive if body is None else _replay(body, receive), send)
 
     async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
@@ -99,7 +102,7 @@ class Authentication:
                 return b"".join(chunks)
 
 
-def refusal_before_reading(request: Request) -> ServiceError | None:
+async def refusal_before_reading(request: Request) -> ServiceError | None:
     """Why this request would have been refused before its body was looked at, or None.
 
     FastAPI reads the body before it asks for access; whoever may not call at all is told that first.
@@ -111,10 +114,17 @@ def refusal_before_reading(request: Request) -> ServiceError | None:
     try:
         caller = _caller_of(request)
         if kind != "signed in":
-            check_allowed(caller, str(kind))
+            await check_access(request, caller, str(kind))
     except ServiceError as refusal:
         return refusal
     return None
+
+
+async def check_access(request: Request, caller: Caller, action: str) -> None:
+    """Nothing if the caller may do the action on all that the request names; else the documented refusal."""
+    room = request.app.state.identity
+    subjects = await find_subjects(request, caller, action, room.region, room.database)
+    check_allowed(caller, action, subjects)
 
 
 def _is_streamed(scope: Scope) -> bool:
@@ -157,13 +167,13 @@ async def send_refusal(
 
 def caller_in(scope: Scope) -> Caller | None:
     """Who sent an authenticated request; None if nobody is known."""
-    outcome = scope.get("state", {}).get(_OUTCOME)
+    outcome = scope.get("state", {}).get(OUTCOME)
     return outcome if isinstance(outcome, Caller) else None
 
 
 def _caller_of(request: Request) -> Caller:
     """The caller of this request, who must be one and must not reach for another's project."""
-    outcome: Caller | ServiceError = request.scope.get("state", {}).get(_OUTCOME) or NoToken()
+    outcome: Caller | ServiceError = request.scope.get("state", {}).get(OUTCOME) or NoToken()
     if isinstance(outcome, ServiceError):
         raise outcome
     project_id = request.path_params.get("project_id")
@@ -187,20 +197,26 @@ class Access:
         if self.kind != "public":
             caller = _caller_of(request)
             if self.kind != "signed in":
-                check_allowed(caller, self.kind)
+                await check_access(request, caller, self.kind)
         if "\x00" in request.scope["path"] or b"\x00" in unquote_to_bytes(request.scope["query_string"]):
             # No database takes it.
             raise InvalidParameter("NUL", name="URL")
         return caller
 
 
+async def check_own_access(request: Request, caller: Caller, user_id: str, action: str) -> None:
+    """The same, and nothing for what is the caller's own; a temporary key owns nothing."""
+    if user_id != caller.user_id or caller.is_temporary:
+        await check_access(request, caller, action)
+
+
 class May:
     """`caller: Annotated[Caller, May["dcs:instance:list"]]`: the caller may do this in the path's project."""
 
     def __class_getitem__(cls, action: str) -> Any:
-        """The dependency that checks the action; an action that table 5-1 does not have is a mistake."""
-        if action not in ACTIONS:
-            raise LookupError(f"{action} is not an action of table 5-1")
+        """The dependency that checks the action; one that neither table 5-1 nor identity has is a mistake."""
+        if action not in ACTIONS | OTHER_ACTIONS:
+            raise LookupError(f"{action} is not an action")
         return Depends(Access(action))
 
 

@@ -21,8 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cachestead import errors
 from cachestead.api import access, exposition, objects
+from cachestead.api.audit import Audit
 from cachestead.api.bodies import RequestBody
 from cachestead.api.ces import routes as ces
+from cachestead.api.cts import routes as cts
 from cachestead.api.defences import RateLimit, SecurityHeaders
 from cachestead.api.iam import routes as iam
 from cachestead.api.services import Services
@@ -31,7 +33,14 @@ from cachestead.objects.errors import ObjectMissing, ObjectsError
 
 log = structlog.get_logger()
 
-ROUTERS = (*(chapter.router for chapter in CHAPTERS), ces.router, exposition.router, objects.router, iam.router)
+ROUTERS = (
+    *(chapter.router for chapter in CHAPTERS),
+    ces.router,
+    cts.router,
+    exposition.router,
+    objects.router,
+    iam.router,
+)
 """All routes. Identity's come last, with one that takes what is left of its paths."""
 
 
@@ -62,6 +71,7 @@ def build_app(services: Services) -> FastAPI:
         body_seconds=services.settings.limits.body_seconds,
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Audit, trail=services.trail)
     app.add_middleware(RequestLog)
     return app
 
@@ -126,7 +136,7 @@ async def _answer_service_error(request: Request, error: Exception) -> JSONRespo
 
 async def _answer_unreadable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    refused = access.refusal_before_reading(request)
+    refused = await access.refusal_before_reading(request)
     return _answer(request.scope, refused or _refusal(request, error))
 
 
@@ -182,7 +192,7 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
             answer.headers["Allow"] = ", ".join(sorted(_methods_of(request.scope)))
             return answer
         case 400:
-            refused = access.refusal_before_reading(request)
+            refused = await access.refusal_before_reading(request)
             return _answer(request.scope, refused or errors.MalformedBody(str(error.detail)[:200]))
         case status:
             return _answer(request.scope, errors.InternalError(str(error.detail)[:200]), status)

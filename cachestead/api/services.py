@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
-from cachestead.api.iam.routes import Identity
+from cachestead.api.iam.room import Identity
+from cachestead.operations.audit import Trail
 from cachestead.operations.service import Service
 from cachestead.settings import Settings
 
@@ -20,6 +21,8 @@ class Services:
     settings: Settings
     service: Service
     identity: Identity
+    trail: Trail
+    """Where traces of calls go."""
     registry: CollectorRegistry
     """The service's own figures."""
     scrape_token: str = field(repr=False)

@@ -400,6 +400,23 @@ class Client:
         """Limits of the project and what is used."""
         return list(self._project("GET", "/quota")["quotas"]["resources"])
 
+    def identity(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
+        """A call of the identity API."""
+        return self._call(method, self.connection.iam_endpoint + path, body, query)
+
+    def list_traces(self, begin: int, end: int, limit: int, **filters: str) -> list[Json]:
+        """The newest traces from one time to another, in milliseconds, page by page."""
+        url = f"{self.connection.endpoint}/v3/{self.connection.project_id}/traces"
+        query: Json = {"from": begin, "to": end, **filters}
+        found: list[Json] = []
+        while len(found) < limit:
+            page = self._call("GET", url, query=query | {"limit": min(PAGE, limit - len(found))})
+            found += page["traces"]
+            if not page["traces"]:
+                break
+            query["next"] = page["meta_data"]["marker"]
+        return found
+
     def _cloud_eye(self, path: str, query: Json) -> Json:
         base = f"{self.connection.endpoint}/V1.0/{self.connection.project_id}"
         return self._call("GET", base + path, query=query)

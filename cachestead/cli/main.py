@@ -13,17 +13,22 @@ from typer.core import TyperGroup
 
 from cachestead.cli import (
     account,
+    audit,
     backup,
     flavor,
+    group,
     instance,
+    key,
     metric,
     migration,
     objects,
     parameter,
+    policy,
     sessions,
     tag,
     task,
     template,
+    user,
     zone,
 )
 from cachestead.cli.doctor import doctor
@@ -76,6 +81,11 @@ app.add_typer(metric.app, name="metric")
 app.add_typer(backup.app, name="backup")
 app.add_typer(migration.app, name="migration")
 app.add_typer(objects.app, name="object")
+app.add_typer(user.app, name="user")
+app.add_typer(group.app, name="group")
+app.add_typer(policy.app, name="policy")
+app.add_typer(key.app, name="key")
+app.add_typer(audit.app, name="audit")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - the shape Typer calls

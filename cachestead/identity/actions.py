@@ -1,112 +1,136 @@
-"""Who may do what: the actions of the reference's table 5-1 and the system roles.
+"""Who may do what: the actions that routes ask for, and the one function that decides.
 
-One small pure function decides. Custom policies will be another source of the same answer, asked in `is_allowed`;
-nothing else in the product looks at roles.
+What a caller may do is what the policies in force for it say (`domain/policies.py`), read at the time of the
+request. Nothing else in the product looks at roles.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Sequence
 
+from cachestead.domain.policies import Subject, Verdict, judge
 from cachestead.errors import PolicyNotAllowed, ReadOnlyTenant, RoleNotAllowed
 from cachestead.identity.callers import Caller
 
+ACTIONS = frozenset(
+    {
+        "dcs:aclaccount:create",
+        "dcs:aclaccount:delete",
+        "dcs:aclaccount:list",
+        "dcs:aclaccount:modify",
+        "dcs:auditlog:get",
+        "dcs:auditlog:modify",
+        "dcs:clientiptrans:modify",
+        "dcs:clients:kill",
+        "dcs:clients:list",
+        "dcs:domainname:rebuild",
+        "dcs:histroydomainname:release",  # spelt so in the table
+        "dcs:instance:analyze",
+        "dcs:instance:backupData",
+        "dcs:instance:create",
+        "dcs:instance:delete",
+        "dcs:instance:deleteBackgroundTask",
+        "dcs:instance:deleteDataBackupFile",
+        "dcs:instance:diagnosis",
+        "dcs:instance:downloadBackupData",
+        "dcs:instance:get",
+        "dcs:instance:getBackgroundTask",
+        "dcs:instance:getConfiguration",
+        "dcs:instance:getDataBackupLog",
+        "dcs:instance:getDataRestoreLog",
+        "dcs:instance:getUpgradeInfo",
+        "dcs:instance:list",
+        "dcs:instance:migrateData",
+        "dcs:instance:modify",
+        "dcs:instance:modifyAuthInfo",
+        "dcs:instance:modifyConfigureation",  # spelt so in the table
+        "dcs:instance:modifyStatus",
+        "dcs:instance:resetAuthInfo",
+        "dcs:instance:restoreData",
+        "dcs:instance:scale",
+        "dcs:instance:swap",
+        "dcs:instance:upgrade",
+        "dcs:instance:webcli",
+        "dcs:job:get",
+        "dcs:migrationTask:create",
+        "dcs:migrationTask:delete",
+        "dcs:migrationTask:exchangeIp",
+        "dcs:migrationTask:get",
+        "dcs:migrationTask:list",
+        "dcs:migrationTask:modify",
+        "dcs:migrationTask:rollbackIp",
+        "dcs:publicdomainname:update",
+        "dcs:slowlog:list",
+        "dcs:ssl:get",
+        "dcs:ssl:modify",
+        "dcs:template:create",
+        "dcs:template:delete",
+        "dcs:template:get",
+        "dcs:template:list",
+        "dcs:template:modify",
+        "dcs:whitelist:list",
+        "dcs:whitelist:modify",
+    }
+)
+"""The actions of table 5-1."""
 
-class Effect(Enum):
-    """What an action does, which is what the system roles go by."""
+OTHER_ACTIONS = frozenset(
+    {
+        "cts:trace:list",
+        "iam:credentials:createCredential",
+        "iam:credentials:deleteCredential",
+        "iam:credentials:getCredential",
+        "iam:credentials:listCredentials",
+        "iam:credentials:updateCredential",
+        "iam:groups:createGroup",
+        "iam:groups:deleteGroup",
+        "iam:groups:getGroup",
+        "iam:groups:listGroups",
+        "iam:groups:listGroupsForUser",
+        "iam:groups:updateGroup",
+        "iam:permissions:addUserToGroup",
+        "iam:permissions:checkRoleForGroup",
+        "iam:permissions:checkUserInGroup",
+        "iam:permissions:grantRoleToGroup",
+        "iam:permissions:listRolesForGroup",
+        "iam:permissions:removeUserFromGroup",
+        "iam:permissions:revokeRoleFromGroup",
+        "iam:roles:createRole",
+        "iam:roles:deleteRole",
+        "iam:roles:getRole",
+        "iam:roles:listRoles",
+        "iam:roles:updateRole",
+        "iam:users:createUser",
+        "iam:users:deleteUser",
+        "iam:users:getUser",
+        "iam:users:listUsers",
+        "iam:users:listUsersForGroup",
+        "iam:users:updateUser",
+    }
+)
+"""Actions of identity and of the audit trail, as the public services name them."""
 
-    READ = "read"
-    USE = "use"
-    """Changes data or settings of an instance that is there."""
-    OWN = "own"
-    """Makes, changes the size of, or removes what costs money."""
-
-
-ACTIONS: dict[str, Effect] = {
-    "dcs:aclaccount:create": Effect.USE,
-    "dcs:aclaccount:delete": Effect.USE,
-    "dcs:aclaccount:list": Effect.READ,
-    "dcs:aclaccount:modify": Effect.USE,
-    "dcs:auditlog:get": Effect.READ,
-    "dcs:auditlog:modify": Effect.USE,
-    "dcs:clientiptrans:modify": Effect.USE,
-    "dcs:clients:kill": Effect.USE,
-    "dcs:clients:list": Effect.READ,
-    "dcs:domainname:rebuild": Effect.USE,
-    "dcs:histroydomainname:release": Effect.USE,  # spelt so in the table
-    "dcs:instance:analyze": Effect.USE,
-    "dcs:instance:backupData": Effect.USE,
-    "dcs:instance:create": Effect.OWN,
-    "dcs:instance:delete": Effect.OWN,
-    "dcs:instance:deleteBackgroundTask": Effect.USE,
-    "dcs:instance:deleteDataBackupFile": Effect.USE,
-    "dcs:instance:diagnosis": Effect.USE,
-    "dcs:instance:downloadBackupData": Effect.USE,
-    "dcs:instance:get": Effect.READ,
-    "dcs:instance:getBackgroundTask": Effect.READ,
-    "dcs:instance:getConfiguration": Effect.READ,
-    "dcs:instance:getDataBackupLog": Effect.READ,
-    "dcs:instance:getDataRestoreLog": Effect.READ,
-    "dcs:instance:getUpgradeInfo": Effect.READ,
-    "dcs:instance:list": Effect.READ,
-    "dcs:instance:migrateData": Effect.USE,
-    "dcs:instance:modify": Effect.OWN,
-    "dcs:instance:modifyAuthInfo": Effect.USE,
-    "dcs:instance:modifyConfigureation": Effect.USE,  # spelt so in the table
-    "dcs:instance:modifyStatus": Effect.USE,
-    "dcs:instance:resetAuthInfo": Effect.USE,
-    "dcs:instance:restoreData": Effect.USE,
-    "dcs:instance:scale": Effect.OWN,
-    "dcs:instance:swap": Effect.USE,
-    "dcs:instance:upgrade": Effect.USE,
-    "dcs:instance:webcli": Effect.USE,
-    "dcs:job:get": Effect.READ,
-    "dcs:migrationTask:create": Effect.USE,
-    "dcs:migrationTask:delete": Effect.USE,
-    "dcs:migrationTask:exchangeIp": Effect.USE,
-    "dcs:migrationTask:get": Effect.READ,
-    "dcs:migrationTask:list": Effect.READ,
-    "dcs:migrationTask:modify": Effect.USE,
-    "dcs:migrationTask:rollbackIp": Effect.USE,
-    "dcs:publicdomainname:update": Effect.USE,
-    "dcs:slowlog:list": Effect.READ,
-    "dcs:ssl:get": Effect.READ,
-    "dcs:ssl:modify": Effect.USE,
-    "dcs:template:create": Effect.USE,
-    "dcs:template:delete": Effect.USE,
-    "dcs:template:get": Effect.READ,
-    "dcs:template:list": Effect.READ,
-    "dcs:template:modify": Effect.USE,
-    "dcs:whitelist:list": Effect.READ,
-    "dcs:whitelist:modify": Effect.USE,
-}
-"""Every action, and what it does."""
-
-_EVERYTHING = frozenset(Effect)
-
-ROLES: dict[str, frozenset[Effect]] = {
-    "te_admin": _EVERYTHING,
-    "dcs_admin": _EVERYTHING,
-    "dcs_user": frozenset({Effect.READ, Effect.USE}),
-    "dcs_viewer": frozenset({Effect.READ}),
-    "readonly": frozenset({Effect.READ}),
-}
-"""System roles: Tenant Administrator, DCS FullAccess, DCS UserAccess, DCS ReadOnlyAccess, Tenant Guest."""
+_GUEST = "readonly"
 
 
-def is_allowed(caller: Caller, action: str) -> bool:
-    """Whether one of the caller's roles permits the action."""
-    effect = ACTIONS[action]
-    return any(effect in ROLES.get(role, ()) for role in caller.roles)
+def is_allowed(caller: Caller, action: str, subjects: Sequence[Subject]) -> bool:
+    """Whether the caller's policies permit the action on every subject, and the limits of its key as well."""
+    permitted = caller.permissions.policies_for(action)
+    limits = caller.limits
+    return all(
+        judge(permitted, action, one) is Verdict.ALLOWED
+        and (limits is None or judge([limits], action, one) is Verdict.ALLOWED)
+        for one in subjects
+    )
 
 
-def check_allowed(caller: Caller, action: str) -> None:
-    """Nothing, or the documented refusal."""
-    if is_allowed(caller, action):
+def check_allowed(caller: Caller, action: str, subjects: Sequence[Subject]) -> None:
+    """Nothing, or the documented refusal: of somebody without a role, of a guest, of anybody else."""
+    if is_allowed(caller, action, subjects):
         return
-    known = [role for role in caller.roles if role in ROLES]
-    if not known:
+    roles = caller.permissions.roles_for(action)
+    if not roles:
         raise RoleNotAllowed
-    if known == ["readonly"]:
+    if {role.name for role in roles} == {_GUEST}:
         raise ReadOnlyTenant
     raise PolicyNotAllowed(name=action)

@@ -1,31 +1,30 @@
 """From a request to its caller: by token or by signature.
 
-Every request passes here, so what the records say about a user is remembered for a few seconds: a disabled user or
-key, or a new password, takes effect within `REMEMBER_SECONDS`. Secret keys stay in memory for that long only.
+Every request passes here, and what the records say at that moment counts: a disabled user or key, a new password,
+a group's new role take effect at once. Where only this process writes, looks are remembered until something is
+written.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
 
+from cachestead.domain.policies import parse_policy
+from cachestead.domain.roles import Grant, Permissions, Role
 from cachestead.errors import InvalidToken, NoToken, ProjectMismatch
 from cachestead.identity import signatures
 from cachestead.identity.callers import Caller
 from cachestead.identity.passwords import password_stamp
 from cachestead.identity.secrets import Vault
+from cachestead.identity.system_roles import find_system_role, system_roles
+from cachestead.identity.temporary_keys import TemporaryKey, TemporaryKeys
 from cachestead.identity.tokens import Token, Tokens
 from cachestead.settings import IdentitySettings
+from cachestead.store import groups, remembered
 from cachestead.store import identity as records
 from cachestead.store.database import Database, Tx
-
-T = TypeVar("T")
-
-REMEMBER_SECONDS = 3.0
-"""How long a look at the records is good for."""
-_REMEMBER_AT_MOST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,11 @@ class Account:
     user: records.User
     domain: records.Domain
     projects: tuple[records.Project, ...]
+    granted: tuple[tuple[Grant, Role], ...] = ()
+    """What it has through its groups."""
 
-    def caller(self, project: records.Project | None) -> Caller:
-        """The user at work on this project, or on the domain."""
+    def caller(self, project: records.Project | None, until: int | None = None) -> Caller:
+        """The user at work on this project, or on the domain, with credentials that end then."""
         return Caller(
             user_id=self.user.id,
             user_name=self.user.name,
@@ -45,8 +46,14 @@ class Account:
             domain_name=self.domain.name,
             project_id=project.id if project else None,
             project_name=project.name if project else None,
-            roles=self.user.roles,
+            permissions=Permissions(self._roles(None), self._roles(project.id if project else None)),
+            until=until,
         )
+
+    def _roles(self, project_id: str | None) -> tuple[Role, ...]:
+        own = (find_system_role(name) for name in self.user.roles)
+        granted = (role for grant, role in self.granted if grant.is_in_force(project_id))
+        return tuple({role.id: role for role in (*own, *granted) if role is not None}.values())
 
     def find_project(self, project_id: str) -> records.Project | None:
         """The domain's project with this id."""
@@ -71,7 +78,12 @@ async def find_account(tx: Tx, user: records.User | None) -> Account | None:
     domain = await records.find_domain(tx, user.domain_id)
     if domain is None:
         return None
-    return Account(user, domain, tuple(await records.list_projects(tx, domain.id)))
+    granted = []
+    for grant, custom in await groups.list_grants_of_user(tx, user.id):
+        role = custom or system_roles().get(grant.role_id)
+        if role is not None:
+            granted.append((grant, role))
+    return Account(user, domain, tuple(await records.list_projects(tx, domain.id)), tuple(granted))
 
 
 class Authenticator:
@@ -86,13 +98,14 @@ class Authenticator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.tokens = Tokens(vault, settings.token_hours, clock)
+        self.temporary_keys = TemporaryKeys(vault, clock)
         self.region = region
+        self.settings = settings
+        self.vault = vault
+        self.clock = clock
         self._database = database
-        self._vault = vault
-        self._skew = settings.clock_skew_seconds
-        self._clock = clock
-        self._holders: _Remembered[_KeyHolder] = _Remembered()
-        self._accounts: _Remembered[Account] = _Remembered()
+        self._holders: remembered.Remembered[_KeyHolder | None] = remembered.Remembered(database)
+        self._accounts: remembered.Remembered[Account | None] = remembered.Remembered(database)
 
     async def authenticate(
         self, method: str, raw_path: bytes, query: bytes, headers: signatures.Headers, body: bytes | None
@@ -101,27 +114,27 @@ class Authenticator:
 
         Without a body (None) the hash that was declared of it is believed.
         """
-        token = authorization = project_id = b""
-        for name, value in headers:
-            if name == b"x-auth-token":
-                token = value
-            elif name == b"authorization":
-                authorization = value
-            elif name == b"x-project-id":
-                project_id = value
-        if token:
-            return await self.authenticate_token(token.decode("latin-1"))
+        found = {name: value.decode("latin-1") for name, value in headers if name in _CREDENTIALS}
+        if token := found.get(b"x-auth-token"):
+            return await self.authenticate_token(token)
+        authorization = found.get(b"authorization")
         if not authorization:
             raise NoToken
-        claim = signatures.parse_authorization(authorization.decode("latin-1"))
-        holder = await self._holder(claim.access_key)
+        claim = signatures.parse_authorization(authorization)
+        security_token = found.get(b"x-security-token")
+        temporary = self.temporary_keys.read(security_token) if security_token else None
+        if temporary is not None and temporary.access_key != claim.access_key:
+            raise signatures.refusal(detail="The security token belongs to another access key.")
+        holder = await (self._permanent(claim.access_key) if temporary is None else self._temporary(temporary))
         if holder is None:
             raise signatures.refusal(f"ak {claim.access_key} not exist")
         request = signatures.SignedRequest(method, raw_path, query, headers, body)
-        signatures.verify(claim, request, holder.secret_key, self._clock(), self._skew)
+        skew = self.settings.clock_skew_seconds
+        signatures.verify(claim, request, holder.secret_key, self.clock(), skew)
         if not (holder.enabled and holder.account.user.enabled):
             raise signatures.refusal(detail="The access key or its user is disabled.")
-        return holder.account.caller(self._chosen_project(holder.account, project_id.decode("latin-1").strip()))
+        project = self._chosen_project(holder.account, found.get(b"x-project-id", "").strip())
+        return _signed_by(holder.account.caller(project), claim.access_key, temporary)
 
     async def authenticate_token(self, text: str) -> Caller:
         """The caller that a token stands for; raises `InvalidToken` or `TokenExpired`."""
@@ -131,7 +144,7 @@ class Authenticator:
     async def read_token(self, text: str) -> tuple[Token, Caller]:
         """A valid token and the caller it stands for now."""
         token = self.tokens.verify(text)
-        account = await self._account(token.user_id)
+        account = await self.find_account(token.user_id)
         if (
             account is None
             or not account.user.enabled
@@ -139,11 +152,20 @@ class Authenticator:
         ):
             raise InvalidToken
         if token.project_id is None:
-            return token, account.caller(None)
+            return token, account.caller(None, token.expires_at)
         project = account.find_project(token.project_id)
         if project is None:
             raise InvalidToken
-        return token, account.caller(project)
+        return token, account.caller(project, token.expires_at)
+
+    async def find_account(self, user_id: str) -> Account | None:
+        """The account of a user as it is now."""
+
+        async def look() -> Account | None:
+            async with self._database.reading() as tx:
+                return await find_account(tx, await records.find_user(tx, user_id))
+
+        return await self._accounts.get(user_id, look)
 
     def _chosen_project(self, account: Account, project_id: str) -> records.Project | None:
         if not project_id:
@@ -153,49 +175,33 @@ class Authenticator:
             raise ProjectMismatch
         return project
 
-    async def _holder(self, access_key: str) -> _KeyHolder | None:
-        holder = self._holders.recall(access_key)
-        if holder is not None:
-            return holder
-        async with self._database.reading() as tx:
-            key = await records.find_access_key(tx, access_key)
-            if key is None:
+    async def _permanent(self, access_key: str) -> _KeyHolder | None:
+        async def look() -> _KeyHolder | None:
+            async with self._database.reading() as tx:
+                key = await records.find_access_key(tx, access_key)
+                if key is None:
+                    return None
+                account = await find_account(tx, await records.find_user(tx, key.user_id))
+            if account is None:
                 return None
-            account = await find_account(tx, await records.find_user(tx, key.user_id))
-        if account is None:
+            return _KeyHolder(account, key.enabled, self.vault.open(key.secret)["secret_key"])
+
+        return await self._holders.get(access_key, look)
+
+    async def _temporary(self, key: TemporaryKey) -> _KeyHolder | None:
+        account = await self.find_account(key.user_id)
+        if account is None or password_stamp(account.user.password_hash) != key.stamp:
             return None
-        holder = _KeyHolder(account, key.enabled, self._vault.open(key.secret)["secret_key"])
-        self._holders.remember(access_key, holder)
-        return holder
-
-    async def _account(self, user_id: str) -> Account | None:
-        account = self._accounts.recall(user_id)
-        if account is not None:
-            return account
-        async with self._database.reading() as tx:
-            account = await find_account(tx, await records.find_user(tx, user_id))
-        if account is not None:
-            self._accounts.remember(user_id, account)
-        return account
+        parent = await self._permanent(key.parent) if key.parent else None
+        enabled = key.parent is None or (parent is not None and parent.enabled)
+        return _KeyHolder(account, enabled, key.secret_key)
 
 
-class _Remembered(Generic[T]):
-    """A few values, each for a few seconds."""
+_CREDENTIALS = frozenset({b"x-auth-token", b"authorization", b"x-project-id", b"x-security-token"})
 
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[float, T]] = {}
 
-    def recall(self, key: str) -> T | None:
-        found = self._values.get(key)
-        if found is None:
-            return None
-        until, value = found
-        if until < time.monotonic():
-            del self._values[key]
-            return None
-        return value
-
-    def remember(self, key: str, value: T) -> None:
-        if len(self._values) >= _REMEMBER_AT_MOST:
-            del self._values[next(iter(self._values))]
-        self._values[key] = (time.monotonic() + REMEMBER_SECONDS, value)
+def _signed_by(caller: Caller, access_key: str, temporary: TemporaryKey | None) -> Caller:
+    if temporary is None:
+        return replace(caller, access_key=access_key)
+    limits = None if temporary.limits is None else parse_policy(temporary.limits)
+    return replace(caller, access_key=access_key, is_temporary=True, limits=limits, until=temporary.expires_at)

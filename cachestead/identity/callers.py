@@ -5,8 +5,10 @@ Holds no secret, so it may appear in logs and in records of work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cachestead.domain.policies import Policy
+from cachestead.domain.roles import Permissions
 from cachestead.errors import ProjectMismatch
 
 
@@ -20,7 +22,15 @@ class Caller:
     domain_name: str
     project_id: str | None
     project_name: str | None
-    roles: tuple[str, ...]
+    permissions: Permissions = field(repr=False)
+    access_key: str | None = None
+    """What the request was signed with; None for a token."""
+    is_temporary: bool = False
+    """Whether that key expires by itself."""
+    limits: Policy | None = field(default=None, repr=False)
+    """What a temporary key was limited to."""
+    until: int | None = None
+    """When the token or the temporary key expires, in UTC epoch milliseconds."""
 
     @property
     def project(self) -> str:
@@ -28,3 +38,9 @@ class Caller:
         if self.project_id is None:
             raise ProjectMismatch("the token is scoped to a domain, not to a project")
         return self.project_id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Names of the roles in force where the caller works."""
+        found = self.permissions.identity if self.project_id is None else self.permissions.project
+        return tuple(role.name for role in found)

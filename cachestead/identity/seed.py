@@ -23,7 +23,7 @@ from cachestead.store import facts
 from cachestead.store import identity as records
 from cachestead.store.database import Database, Tx
 
-ADMINISTRATOR_ROLES = ("te_admin",)
+ADMINISTRATOR_ROLES = ("te_admin", "secu_admin")
 
 _KEY_LETTERS = string.ascii_uppercase + string.digits
 _SECRET_LETTERS = string.ascii_letters + string.digits
@@ -98,7 +98,9 @@ async def _ensure_tenant(
         or _made_up(_SECRET_LETTERS, 40),
     )
     user = await _ensure_user(tx, domain, wanted)
-    await _ensure_access_key(tx, vault, user, wanted)
+    if before is None or replace(before, password=wanted.password) != wanted:
+        # Else it is there, or somebody has deleted it since: then it stays away.
+        await _ensure_access_key(tx, vault, user, wanted)
     if before is not None and before.access_key != wanted.access_key:
         await records.remove_access_key(tx, before.access_key, user.id)
     if before != wanted:
@@ -149,13 +151,24 @@ async def _ensure_user(tx: Tx, domain: records.Domain, wanted: _Credentials) -> 
     user = await records.find_user_named(tx, domain.id, wanted.user)
     if user is None:
         hashed = await asyncio.to_thread(hash_password, wanted.password)
+        now = round(time.time() * 1000)
         user = records.User(
-            uuid.uuid4().hex, domain.id, wanted.user, hashed, enabled=True, roles=ADMINISTRATOR_ROLES
+            uuid.uuid4().hex,
+            domain.id,
+            wanted.user,
+            hashed,
+            enabled=True,
+            roles=ADMINISTRATOR_ROLES,
+            created_at=now,
+            password_changed_at=now,
         )
         await records.add_user(tx, user)
     elif not await asyncio.to_thread(is_password, wanted.password, user.password_hash):
         hashed = await asyncio.to_thread(hash_password, wanted.password)
-        user = replace(user, password_hash=hashed)
+        user = replace(user, password_hash=hashed, password_changed_at=round(time.time() * 1000))
+        await records.save_user(tx, user)
+    if user.roles != ADMINISTRATOR_ROLES:
+        user = replace(user, roles=ADMINISTRATOR_ROLES)
         await records.save_user(tx, user)
     return user
 

@@ -1,13 +1,15 @@
 """Signing in: a password, or a token that is still good, becomes a token for a project or a domain.
 
-A wrong name, a wrong password and a disabled user are one and the same refusal and cost the same.
+A wrong name, a wrong password, a disabled and a locked user are one and the same refusal and cost the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 
+from cachestead.identity.attempts import Addresses, count_failure, forgive, is_locked
 from cachestead.identity.authentication import Account, Authenticator, find_account
 from cachestead.identity.callers import Caller
 from cachestead.identity.passwords import is_password, password_stamp
@@ -18,6 +20,20 @@ from cachestead.store.database import Database, Tx
 
 class SignInRefused(Exception):
     """The credentials are wrong, or do not reach the scope that was asked for."""
+
+    def __init__(self, sentence: str, account: Account | None = None) -> None:
+        super().__init__(sentence)
+        self.account = account
+        """Whose they were to be, for the audit trail."""
+
+
+class TooManySignIns(Exception):
+    """Too many were refused to this address."""
+
+
+_REFUSAL_SECONDS = 0.25
+"""The least time that a refusal takes."""
+_WRONG = "The username or password is wrong."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +96,27 @@ class SignIn:
         self._authenticator = authenticator
         # Hashing is slow on purpose; more than two at once would take the machine from everybody else.
         self._hashing = asyncio.Semaphore(2)
+        self._addresses = Addresses(authenticator.settings.failures_per_minute)
 
-    async def sign_in(self, proof: Password | EarlierToken, scope: ProjectScope | DomainScope) -> Grant:
-        """A token; raises `SignInRefused`, or `InvalidToken` and `TokenExpired` for an earlier token."""
+    async def sign_in(
+        self, proof: Password | EarlierToken, scope: ProjectScope | DomainScope, address: str = ""
+    ) -> Grant:
+        """A token for whoever asks from this address.
+
+        Raises `SignInRefused` and `TooManySignIns`, or `InvalidToken` and `TokenExpired` for an earlier token.
+        """
+        if self._addresses.is_held_off(address):
+            raise TooManySignIns
+        earliest = time.monotonic() + _REFUSAL_SECONDS
+        try:
+            return await self._sign_in(proof, scope)
+        except SignInRefused:
+            self._addresses.count(address)
+            # A failure of somebody is written down, one of nobody is not: the time must not tell which it was.
+            await asyncio.sleep(earliest - time.monotonic())
+            raise
+
+    async def _sign_in(self, proof: Password | EarlierToken, scope: ProjectScope | DomainScope) -> Grant:
         earlier = None
         if isinstance(proof, Password):
             account = await self._check_password(proof)
@@ -106,30 +140,51 @@ class SignIn:
     async def _check_password(self, proof: Password) -> Account:
         async with self._database.reading() as tx:
             account = await find_account(tx, await _find_user(tx, proof))
-        stored = account.user.password_hash if account else None
-        async with self._hashing:
-            right = await asyncio.to_thread(is_password, proof.password, stored)
-        if account is None or not right or not account.user.enabled:
-            raise SignInRefused("The username or password is wrong.")
+        right = await self.is_password(proof.password, account.user if account else None)
+        if account is None:
+            raise SignInRefused(_WRONG)
+        if not right or not account.user.enabled:
+            raise SignInRefused(_WRONG, account)
         return account
+
+    async def is_password(self, password: str, user: records.User | None) -> bool:
+        """Whether it is the user's, who may be nobody. A wrong one counts; of a locked user every one is wrong."""
+        async with self._hashing:
+            right = await asyncio.to_thread(is_password, password, user.password_hash if user else None)
+        if user is None:
+            return False
+        # What was counted while this one was looked at counts, too: guesses at once are not more guesses.
+        async with self._database.reading() as tx:
+            found = await records.find_user(tx, user.id)
+        if right and found is not None and found == forgive(found):
+            return True
+        async with self._database.writing() as tx:
+            now = round(self._authenticator.clock() * 1000)
+            found = await records.lock_user(tx, user.domain_id, user.id)
+            if found is None or is_locked(found, now):
+                return False
+            await records.save_user(
+                tx, forgive(found) if right else count_failure(found, self._authenticator.settings, now)
+            )
+        return right
 
     async def _account(self, user_id: str) -> Account:
         async with self._database.reading() as tx:
             account = await find_account(tx, await records.find_user(tx, user_id))
         if account is None:
-            raise SignInRefused("The username or password is wrong.")
+            raise SignInRefused(_WRONG)
         return account
 
     def _scoped_project(self, account: Account, scope: ProjectScope | DomainScope) -> records.Project | None:
         if not scope.domain.fits(account.domain):
-            raise SignInRefused("The user does not belong to the domain that the token was asked for.")
+            raise SignInRefused("The user does not belong to the domain that the token was asked for.", account)
         if isinstance(scope, DomainScope):
             return None
         if scope == ProjectScope():
             return account.default_project(self._authenticator.region)
         project = next((project for project in account.projects if scope.project.fits(project)), None)
         if project is None:
-            raise SignInRefused("The user has no access to the project that the token was asked for.")
+            raise SignInRefused("The user has no access to the project that the token was asked for.", account)
         return project
 
 

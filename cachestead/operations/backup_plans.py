@@ -12,6 +12,7 @@ from datetime import timedelta
 from cachestead import errors
 from cachestead.domain.backups import Backup, BackupStatus, TaskError, superfluous
 from cachestead.domain.instances import Instance, State
+from cachestead.domain.roles import Permissions
 from cachestead.domain.schedules import LONGEST_PAUSE, Plan, is_due, plan_of
 from cachestead.identity.callers import Caller
 from cachestead.operations.backups import begin, new_backup, use_of
@@ -62,7 +63,7 @@ def _plan(instance: Instance) -> Plan | None:
 
 def _owner(instance: Instance) -> Caller:
     """Who ordered the instance also ordered its plan."""
-    return Caller(instance.user_id, instance.user_name, "", "", instance.project_id, None, ())
+    return Caller(instance.user_id, instance.user_name, "", "", instance.project_id, None, Permissions())
 
 
 async def expire(service: Service) -> None:

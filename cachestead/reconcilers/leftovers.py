@@ -17,6 +17,8 @@ from cachestead.store import jobs as job_store
 from cachestead.store import parameters as parameter_store
 from cachestead.store import proxies as proxy_store
 from cachestead.store import sessions as session_store
+from cachestead.store import traces as trace_store
+from cachestead.store.times import to_ms
 from cachestead.workflows.delete_instance import DELETE_INSTANCE
 from cachestead.workflows.machinery import Machinery
 from cachestead.workflows.runner import Runner
@@ -35,6 +37,7 @@ class Retention:
     jobs: timedelta
     """After their end; changes of parameters, too."""
     session_lists: timedelta
+    traces: timedelta
 
 
 class Leftovers:
@@ -55,6 +58,7 @@ class Leftovers:
         async with self._machinery.database.writing() as tx:
             await session_store.remove_lists_before(tx, now - self._keep.session_lists)
             await parameter_store.remove_ended_before(tx, now - self._keep.jobs)
+            await trace_store.remove_traces_before(tx, to_ms(now - self._keep.traces))
         await self._remove_jobs(now - self._keep.jobs)
         # Somebody may take lists all the time: the jobs that did go with them.
         await self._remove_jobs(now - self._keep.session_lists, kind=SCAN_CLIENTS.name)

@@ -10,11 +10,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from cachestead.store.database import Tx
-from cachestead.store.tables import access_keys, domains, networks, projects, users
+from cachestead.store.tables import access_keys, domains, group_members, networks, projects, users
 
 Record = TypeVar("Record")
+
+
+class NameTaken(Exception):
+    """Something of this name is there already. The transaction is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,21 @@ class User:
     password_hash: str = field(repr=False)
     enabled: bool
     roles: tuple[str, ...]
+    """Names of system roles of its own: of a domain's administrator. Others have those of their groups."""
+    profile: dict[str, Any] = field(default_factory=dict)
+    """What identity keeps about it and nothing here goes by: description, mail address and the like."""
+    created_at: int = 0
+    password_changed_at: int = 0
+    failures: int = 0
+    """Wrong passwords in a row."""
+    failed_at: int | None = None
+    """When the last of them came."""
+    locked_until: int | None = None
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether it is the one that the settings name."""
+        return bool(self.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,7 @@ class AccessKey:
     secret: str = field(repr=False)
     enabled: bool
     created_at: int
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,25 @@ async def find_user_named(tx: Tx, domain_id: str, name: str) -> User | None:
     return await _find_user(tx, (users.c.domain_id == domain_id) & (users.c.name == name))
 
 
+async def lock_user(tx: Tx, domain_id: str, user_id: str) -> User | None:
+    """The domain's user with this id, with its row locked until the transaction ends."""
+    own = (users.c.domain_id == domain_id) & (users.c.id == user_id)
+    return await _find(tx, _user, select(users).where(own).with_for_update())
+
+
+async def list_users(tx: Tx, domain_id: str, *conditions: ColumnElement[bool]) -> list[User]:
+    """The domain's users, by name."""
+    query = select(users).where(users.c.domain_id == domain_id, *conditions).order_by(users.c.name)
+    return [_user(**row) for row in (await tx.execute(query)).mappings()]
+
+
+async def remove_user(tx: Tx, user_id: str) -> None:
+    """Forget the user with its keys and its memberships."""
+    await tx.execute(delete(access_keys).where(access_keys.c.user_id == user_id))
+    await tx.execute(delete(group_members).where(group_members.c.user_id == user_id))
+    await tx.execute(delete(users).where(users.c.id == user_id))
+
+
 async def _find_user(tx: Tx, condition: ColumnElement[bool]) -> User | None:
     return await _find(tx, _user, select(users).where(condition))
 
@@ -123,6 +163,13 @@ def _user(roles: list[str], **columns: Any) -> User:
 async def find_access_key(tx: Tx, access_key: str) -> AccessKey | None:
     """The key pair with this access key."""
     return await _find(tx, AccessKey, select(access_keys).where(access_keys.c.access_key == access_key))
+
+
+async def list_access_keys(tx: Tx, user_id: str) -> list[AccessKey]:
+    """The user's key pairs, the oldest first."""
+    query = select(access_keys).where(access_keys.c.user_id == user_id)
+    rows = await tx.execute(query.order_by(access_keys.c.created_at, access_keys.c.access_key))
+    return [AccessKey(**row) for row in rows.mappings()]
 
 
 async def find_network(tx: Tx, project_id: str) -> Network | None:
@@ -141,14 +188,20 @@ async def add_project(tx: Tx, project: Project) -> None:
 
 
 async def add_user(tx: Tx, user: User) -> None:
-    """Record a new user."""
-    await tx.execute(insert(users).values({**asdict(user), "roles": list(user.roles)}))
+    """Record a new user; raises `NameTaken`."""
+    try:
+        await tx.execute(insert(users).values({**asdict(user), "roles": list(user.roles)}))
+    except IntegrityError:
+        raise NameTaken(user.name) from None
 
 
 async def save_user(tx: Tx, user: User) -> None:
-    """Record the user's present state."""
+    """Record the user's present state; raises `NameTaken`."""
     values = {**asdict(user), "roles": list(user.roles)}
-    await tx.execute(update(users).where(users.c.id == user.id).values(values))
+    try:
+        await tx.execute(update(users).where(users.c.id == user.id).values(values))
+    except IntegrityError:
+        raise NameTaken(user.name) from None
 
 
 async def add_access_key(tx: Tx, key: AccessKey) -> None:

@@ -58,7 +58,13 @@ users = Table(
     Column("name", String(64), nullable=False),
     Column("password_hash", String(255), nullable=False),
     Column("enabled", Boolean, nullable=False, default=True),
-    Column("roles", JSON, nullable=False),
+    Column("roles", JSON, nullable=False, comment="those of its own, which only administrators of a domain have"),
+    Column("profile", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("password_changed_at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, comment="wrong passwords in a row"),
+    Column("failed_at", BigInteger),
+    Column("locked_until", BigInteger),
     UniqueConstraint("domain_id", "name"),
 )
 
@@ -70,6 +76,78 @@ access_keys = Table(
     Column("secret", Text, nullable=False, comment="encrypted"),
     Column("enabled", Boolean, nullable=False, default=True),
     Column("created_at", BigInteger, nullable=False),
+    Column("description", String(255), nullable=False),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("domain_id", ForeignKey("domains.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("description", String(255), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", ForeignKey("groups.id"), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), primary_key=True),
+    Index("ix_group_members_user", "user_id"),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("domain_id", ForeignKey("domains.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("display_name", String(64), nullable=False),
+    Column("type", String(2), nullable=False),
+    Column("description", String(255), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("domain_id", "display_name"),
+    comment="Custom policies. Those of the system are in the code.",
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("group_id", ForeignKey("groups.id"), primary_key=True),
+    Column("role_id", String(32), primary_key=True, comment="the system's or a custom one"),
+    Column("scope", String(16), primary_key=True),
+    Column("project_id", String(32), primary_key=True, comment="empty but for a grant on a project"),
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("domain_id", String(32), nullable=False),
+    Column("project_id", String(32)),
+    Column("at", BigInteger, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("service", String(16), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", String(64)),
+    Column("resource_name", String(128)),
+    Column("user_id", String(32), nullable=False),
+    Column("user_name", String(64), nullable=False),
+    Column("domain_name", String(64), nullable=False),
+    Column("access_key", String(64)),
+    Column("source_ip", String(45), nullable=False),
+    Column("path", String(255), nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", String(32)),
+    Column("request_id", String(32), nullable=False),
+    Index("ix_traces_domain", "domain_id", "at", "id"),
+    Index("ix_traces_at", "at"),
+    comment="Who did what, when, from where and with which result.",
 )
 
 # --- network --------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import generic, v3
 
 from cachestead.api.access import Anyone, Authentication, May, SignedIn, access_of
-from cachestead.api.iam.routes import Identity
+from cachestead.api.iam.room import Identity
 from cachestead.api.iam.routes import router as iam_router
 from cachestead.errors import ServiceError
 from cachestead.identity.authentication import Authenticator
@@ -182,7 +182,8 @@ def serving(data_dir, **overrides):
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("cloud")) as running:
+    patient = {"lockout_attempts": 0, "failures_per_minute": 1000}
+    with serving(tmp_path_factory.mktemp("cloud"), identity=patient) as running:
         yield running
 
 
@@ -280,7 +281,7 @@ def test_keystoneauth_signs_in_for_a_project(cloud):
 
     assert access.project_id == cloud.project
     assert access.username == "admin"
-    assert access.role_names == ["te_admin"]
+    assert access.role_names == ["te_admin", "secu_admin"]
     assert (
         session.get_endpoint(service_type="dcs", interface="public", region_name=REGION)
         == f"{cloud.url}/v1.0/{cloud.project}"
@@ -645,6 +646,7 @@ def test_every_identity_route_says_who_may_call_it():
         "/v3/auth/tokens",
         "/v3/auth/tokens/",
         "/v3/{rest:path}",
+        "/v3.0/{rest:path}",
     }
 
 

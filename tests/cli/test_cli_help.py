@@ -12,16 +12,8 @@ def _paths(command, path=()):
 
 
 WITH_COMMANDS = {
-    "backup",
-    "instance",
-    "metric",
-    "migration",
-    "object",
-    "parameter",
-    "session",
-    "tag",
-    "task",
-    "template",
+    *("account", "backup", "instance", "metric", "migration", "object", "parameter", "session", "tag", "task"),
+    *("template", "audit", "group", "key", "policy", "user"),
 }
 PATHS = sorted(_paths(typer.main.get_command(app)))
 

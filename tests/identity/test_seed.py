@@ -3,7 +3,7 @@
 import pytest
 
 from cachestead.errors import InvalidToken
-from cachestead.identity.authentication import REMEMBER_SECONDS, Authenticator
+from cachestead.identity.authentication import Authenticator
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import SeedConflict, client_environment, ensure_tenants
 from cachestead.identity.sign_in import Password, ProjectScope, Reference, SignIn, SignInRefused
@@ -186,5 +186,13 @@ async def test_before_the_first_start_there_is_no_environment(database, tmp_path
         await client_environment(database, Vault.at(tmp_path), Settings(data_dir=tmp_path))
 
 
-def test_a_look_at_the_records_is_remembered_for_seconds_only():
-    assert 0 < REMEMBER_SECONDS <= 5
+async def test_an_access_key_that_was_deleted_stays_away(start, database):
+    first = await start()
+    async with database.writing() as tx:
+        key = await records.find_access_key(tx, first["access_key"])
+        await records.remove_access_key(tx, key.access_key, key.user_id)
+
+    await start()
+
+    async with database.reading() as tx:
+        assert await records.find_access_key(tx, first["access_key"]) is None

@@ -485,6 +485,45 @@ def test_what_was_changed_by_one_byte_does_not_verify(data, signed):
     refused(authorization, SignedRequest(method, path, query, headers, body))
 
 
+BIG = st.integers(0, 2**17).map(lambda size: bytes(range(256)) * (size // 256))
+
+
+def odd_requests(kinds):
+    return st.builds(
+        sdk_signed,
+        st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
+        paths,
+        st.lists(st.tuples(st.sampled_from(["a", "ä", "a b", "a/b", "%2F"]), texts), max_size=4),
+        st.binary(max_size=30) | BIG,
+        header_values,
+        kinds,
+    )
+
+
+@settings(deadline=None, max_examples=1000)
+@given(odd_requests(content_types))
+def test_thousands_of_odd_requests_verify(signed):
+    check(*signed)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.data(), odd_requests(st.just("application/json")))  # of others the SDK does not sign the body
+def test_one_flipped_bit_of_body_or_signature_does_not_verify(data, signed):
+    authorization, wanted = signed
+    if wanted.body and data.draw(st.booleans()):
+        body = bytearray(wanted.body)
+        body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        refused(
+            authorization,
+            SignedRequest(wanted.method, wanted.raw_path, wanted.query, wanted.headers, bytes(body)),
+        )
+        return
+    start = authorization.index("Signature=") + len("Signature=")
+    text = bytearray(authorization.encode())
+    text[data.draw(st.integers(start, len(text) - 1))] ^= 1 << data.draw(st.integers(0, 6))
+    refused(text.decode(), wanted)
+
+
 def test_the_sdks_derived_key_verifies():
     authorization, wanted = sdk_signed(
         "GET",

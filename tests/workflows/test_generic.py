@@ -41,6 +41,7 @@ from cachestead.domain.migration_tasks import (
 from cachestead.domain.orders import Order
 from cachestead.domain.parameters import Wanted
 from cachestead.domain.resizing import ResizeWish
+from cachestead.domain.roles import Permissions
 from cachestead.domain.sessions import places_of
 from cachestead.domain.shards import master_of, masters_of, replicas_of
 from cachestead.engine import replication
@@ -232,7 +233,7 @@ async def _new_world(application: Application) -> World:
         domain = await identity.find_domain_named(tx, settings.identity.domain)
         [project] = await identity.list_projects(tx, domain.id)
         network = await networks.get_network(tx, project.id, settings.region.subnet_cidr)
-    caller = Caller("u", "admin", domain.id, domain.name, project.id, project.name, ())
+    caller = Caller("u", "admin", domain.id, domain.name, project.id, project.name, Permissions())
     zones = tuple(zone.code for zone in settings.region.zones[:2])
     order = Order(
         "generic", "Redis", "6.0", 0.125, HA, zones, network.vpc_id, network.subnet_id, password=PASSWORD

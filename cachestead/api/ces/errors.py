@@ -64,7 +64,7 @@ class CesRoute(APIRoute):
             except ServiceError as error:
                 return _of_service(error)
             except (RequestValidationError, HTTPException) as error:
-                refused = access.refusal_before_reading(request)
+                refused = await access.refusal_before_reading(request)
                 return _of_service(refused) if refused else _unreadable(error)
 
         return handle_and_render

@@ -16,30 +16,9 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from cachestead.api.access import refusal_before_reading
 from cachestead.errors import ServiceError
-
-
-class IamError(Exception):
-    """A refusal of the identity API."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
-        super().__init__(message)
-
-
-def bad_request(message: str) -> IamError:
-    """The request cannot be understood."""
-    return IamError(400, "IAM.0011", message)
-
-
-def unauthorized(message: str) -> IamError:
-    """The credentials are not good enough."""
-    return IamError(401, "IAM.0001", message)
-
-
-def not_found(message: str) -> IamError:
-    """There is no such thing, or not for this caller."""
-    return IamError(404, "IAM.0004", message)
+from cachestead.identity.refusals import IamError
 
 
 class IamRoute(APIRoute):
@@ -56,12 +35,19 @@ class IamRoute(APIRoute):
                 return _render(request, error.status, error.code, error.message)
             except ServiceError as error:
                 return _render(request, error.status, error.code, error.sentence, error.detail)
-            except RequestValidationError as error:
-                return _render(request, 400, "IAM.0011", _complaint(error))
-            except HTTPException as error:
-                return _render(request, error.status_code, "IAM.0011", "Request body is invalid.")
+            except (RequestValidationError, HTTPException) as error:
+                refused = await refusal_before_reading(request)
+                if refused is not None:
+                    return _render(request, refused.status, refused.code, refused.sentence, refused.detail)
+                return _unreadable(request, error)
 
         return handle_and_render
+
+
+def _unreadable(request: Request, error: RequestValidationError | HTTPException) -> JSONResponse:
+    if isinstance(error, RequestValidationError):
+        return _render(request, 400, "IAM.0011", _complaint(error))
+    return _render(request, error.status_code, "IAM.0011", "Request body is invalid.")
 
 
 def _complaint(error: RequestValidationError) -> str:

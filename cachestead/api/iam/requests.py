@@ -1,13 +1,15 @@
-"""What clients send to sign in. Unknown keys are ignored: clients send more than is needed here."""
+"""What clients send to identity. Unknown keys are ignored: clients send more than is needed here."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from cachestead.api.iam.errors import bad_request
+from cachestead.identity.refusals import bad_request
 from cachestead.identity.sign_in import DomainScope, EarlierToken, Password, ProjectScope, Reference
+from cachestead.operations.roles import RoleOrder
+from cachestead.operations.users import UserChanges
 
 Text = Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")]
 """A name or an id; no database takes NUL."""
@@ -105,3 +107,174 @@ class SignInBody(Body):
         if given.domain is not None:
             return DomainScope(given.domain.reference())
         return ProjectScope()
+
+
+# --- users ----------------------------------------------------------------------------------------------------
+
+Secret = Annotated[SecretStr, Field(max_length=1024)]
+_PROFILE = ("description", "email", "areacode", "phone", "access_mode", "pwd_status", "xuser_id", "xuser_type")
+
+
+class ChangedUser(Body):
+    """What a user is to be; what is left out stays."""
+
+    name: Text | None = None
+    domain_id: Text | None = None
+    password: Secret | None = None
+    enabled: bool | None = None
+    description: Text | None = None
+    email: Text | None = None
+    areacode: Text | None = None
+    phone: Text | None = None
+    access_mode: Literal["default", "programmatic"] | None = None
+    """There is no console here that a user could be for."""
+    pwd_status: bool | None = None
+    xuser_id: Annotated[str, Field(max_length=128)] | None = None
+    xuser_type: Literal["TenantIdp", ""] | None = None
+
+    def changes(self) -> UserChanges:
+        """The same as a value."""
+        profile = {name: getattr(self, name) for name in _PROFILE if getattr(self, name) is not None}
+        return UserChanges(
+            self.name, self.password.get_secret_value() if self.password else None, self.enabled, profile
+        )
+
+
+class ChangedUserBody(Body):
+    """`PUT /v3.0/OS-USER/users/{user_id}` and `PATCH /v3/users/{user_id}`."""
+
+    user: ChangedUser
+
+
+class NewUser(ChangedUser):
+    """A user that is to be made."""
+
+    name: Text
+
+
+class NewUserBody(Body):
+    """`POST /v3.0/OS-USER/users` and `POST /v3/users`."""
+
+    user: NewUser
+
+
+class NewPassword(Body):
+    """The old password and the new one."""
+
+    original_password: Secret
+    password: Secret
+
+
+class NewPasswordBody(Body):
+    """`POST /v3/users/{user_id}/password`."""
+
+    user: NewPassword
+
+
+# --- groups ---------------------------------------------------------------------------------------------------
+
+
+class ChangedGroup(Body):
+    """What a group is to be."""
+
+    name: Text | None = None
+    description: Text | None = None
+    domain_id: Text | None = None
+
+
+class ChangedGroupBody(Body):
+    """`PATCH /v3/groups/{group_id}`."""
+
+    group: ChangedGroup
+
+
+class NewGroup(ChangedGroup):
+    """A group that is to be made."""
+
+    name: Text
+
+
+class NewGroupBody(Body):
+    """`POST /v3/groups`."""
+
+    group: NewGroup
+
+
+# --- policies -------------------------------------------------------------------------------------------------
+
+
+class RoleBody(Body):
+    """A custom policy, below `role`."""
+
+    display_name: Text
+    type: Text
+    description: Text
+    description_cn: Text | None = None
+    policy: dict[str, Any]
+
+
+class RoleOrderBody(Body):
+    """`POST /v3.0/OS-ROLE/roles` and `PATCH /v3.0/OS-ROLE/roles/{role_id}`."""
+
+    role: RoleBody
+
+    def order(self) -> RoleOrder:
+        """The same as a value."""
+        given = self.role
+        return RoleOrder(given.display_name, given.type, given.description, given.policy)
+
+
+# --- access keys ----------------------------------------------------------------------------------------------
+
+
+class NewCredential(Body):
+    """An access key that is to be made."""
+
+    user_id: Text
+    description: Text | None = None
+
+
+class NewCredentialBody(Body):
+    """`POST /v3.0/OS-CREDENTIAL/credentials`."""
+
+    credential: NewCredential
+
+
+class ChangedCredential(Body):
+    """What an access key is to be."""
+
+    status: Literal["active", "inactive"] | None = None
+    description: Text | None = None
+
+
+class ChangedCredentialBody(Body):
+    """`PUT /v3.0/OS-CREDENTIAL/credentials/{access_key}`."""
+
+    credential: ChangedCredential
+
+
+class Life(Body):
+    """The `token` section: which token asks, and for how long."""
+
+    id: SecretStr | None = None
+    duration_seconds: int | None = None
+
+
+class TemporaryIdentity(Body):
+    """Who asks for a temporary key, and beyond what it is not to reach."""
+
+    methods: list[str]
+    token: Life | None = None
+    policy: dict[str, Any] | None = None
+
+
+class TemporaryAuth(Body):
+    """The whole request, below `auth`."""
+
+    identity: TemporaryIdentity
+
+
+class TemporaryKeyBody(Body):
+    """`POST /v3.0/OS-CREDENTIAL/securitytokens`."""
+
+    auth: TemporaryAuth

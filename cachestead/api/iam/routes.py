@@ -1,74 +1,33 @@
 """Identity: tokens, projects, domains, regions, the catalogue, and version discovery.
 
-The part of the public identity API that DCS clients use before and between their calls. Each path answers with and
-without a slash at its end, because clients sign what they send and do not follow redirects.
+The part of the public identity API that DCS clients use before and between their calls; the modules beside this
+one are about who there is and what they may do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 
 from cachestead.api.access import Anyone, SignedIn
-from cachestead.api.iam import answers
-from cachestead.api.iam.errors import IamRoute, not_found, unauthorized
+from cachestead.api.iam import answers, credentials, grants, groups, roles, users
 from cachestead.api.iam.requests import SignInBody
+from cachestead.api.iam.room import Endpoint, Room, answers_at, new_router
 from cachestead.errors import InvalidToken, TokenExpired
-from cachestead.identity.authentication import Authenticator
-from cachestead.identity.sign_in import SignIn, SignInRefused
+from cachestead.identity.refusals import not_found, too_many, unauthorized
+from cachestead.identity.sign_in import SignInRefused, TooManySignIns
 from cachestead.store import identity as records
-from cachestead.store.database import Database
-
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What the identity routes work with; `bootstrap` puts one into `app.state.identity`."""
-
-    database: Database
-    authenticator: Authenticator
-    sign_in: SignIn
-    public_url: str
-
-    @property
-    def region(self) -> str:
-        """Id of the region."""
-        return self.authenticator.region
-
-
-def _identity(request: Request) -> Identity:
-    found: Identity = request.app.state.identity
-    return found
-
-
-Room = Annotated[Identity, Depends(_identity)]
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
-router = APIRouter(route_class=IamRoute, tags=["identity"])
+router = new_router()
 
 
 def _answers(path: str, *methods: str, status: int = 200) -> Callable[[Endpoint], Endpoint]:
-    """Register a route under its path, and under its path with a slash at the end."""
-
-    def register(endpoint: Endpoint) -> Endpoint:
-        for shown, each in ((True, path), (False, f"{path}/")):
-            router.add_api_route(
-                each,
-                endpoint,
-                methods=list(methods),
-                status_code=status,
-                include_in_schema=shown,
-                operation_id=endpoint.__name__ if shown else None,
-            )
-        return endpoint
-
-    return register
+    return answers_at(router, path, *methods, status=status)
 
 
 @router.get("/", status_code=300)
@@ -84,14 +43,22 @@ async def show_version(_: Anyone, room: Room) -> dict[str, Any]:
 
 
 @_answers("/v3/auth/tokens", "POST", status=201)
-async def create_token(_: Anyone, body: SignInBody, room: Room, nocatalog: str | None = None) -> JSONResponse:
+async def create_token(
+    _: Anyone, body: SignInBody, request: Request, room: Room, nocatalog: str | None = None
+) -> JSONResponse:
     """Exchange a password, or a token of another scope, for a token."""
+    address = request.client.host if request.client else ""
     try:
-        grant = await room.sign_in.sign_in(body.proof(), body.scope())
+        grant = await room.sign_in.sign_in(body.proof(), body.scope(), address)
     except SignInRefused as refused:
+        if refused.account is not None:
+            request.state.traced = refused.account.caller(None)
         raise unauthorized(str(refused)) from None
+    except TooManySignIns:
+        raise too_many("Too many sign-ins from this address were refused; try again in a minute.") from None
     except (InvalidToken, TokenExpired) as refused:
         raise unauthorized(refused.sentence) from None
+    request.state.traced = grant.caller
     catalog = answers.render_catalog(room.public_url, room.region, grant.caller.project_id)
     content = answers.render_token(grant.token, grant.caller, None if nocatalog is not None else catalog)
     return JSONResponse(content, 201, {"X-Subject-Token": grant.text})
@@ -182,7 +149,12 @@ async def show_region(region_id: str, _caller: SignedIn, room: Room) -> dict[str
     return {"region": answers.render_region(room.public_url, room.region)}
 
 
+for _part in (users, groups, grants, roles, credentials):
+    router.routes.extend(_part.router.routes)
+
+
 @router.api_route("/v3/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
+@router.api_route("/v3.0/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
 async def refuse_unknown(_: Anyone, rest: str) -> None:
     """Whatever else is asked of identity: refused in its own shape. Must stay the last route here."""
-    raise not_found(f"Could not find /v3/{rest}: this part of the identity API is not offered.")
+    raise not_found(f"Could not find {rest[:200]}: this part of the identity API is not offered.")
