@@ -98,7 +98,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         loop.start()
     if application.names:
         await _start_names(application.names)
-    certificate = bootstrap.service_certificate(settings)
+    certificate, key = bootstrap.service_certificate(settings, application.machinery.authority) or (None, None)
     server = _Server(
         uvicorn.Config(
             application.http,
@@ -108,8 +108,8 @@ async def _serve(settings: Settings, run: Path) -> None:
             access_log=False,
             server_header=False,
             http=limited_protocol(settings.limits),
-            ssl_certfile=certificate.certificate if certificate else None,
-            ssl_keyfile=certificate.private_key if certificate else None,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
             timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),
         ),
         run / "ready",
