@@ -89,4 +89,6 @@ def may_guard() -> bool:
         return asyncio.run(PacketFilter(Path(folder)).is_permitted())
 
 
-needs_packet_filter = pytest.mark.skipif(not may_guard(), reason="no packet filter that may be used (nft, root)")
+needs_packet_filter = pytest.mark.skipif(
+    not may_guard(), reason="no packet filter that may be used: it takes the program nft, root, and CAP_NET_ADMIN"
+)

@@ -112,6 +112,8 @@ def test_strangers_are_counted_by_address(limited: Installation) -> None:
     codes = [httpx.get(url).status_code for _ in range(60)]
 
     assert set(codes) == {401, 429}
+    # Who somebody says to be is not who calls.
+    assert httpx.get(url, headers={"X-Forwarded-For": "127.7.7.7"}).status_code == 429
     elsewhere = httpx.HTTPTransport(local_address="127.8.8.8")
     with httpx.Client(transport=elsewhere) as other:
         assert other.get(url).status_code == 401
