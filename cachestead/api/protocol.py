@@ -1,7 +1,6 @@
-"""HTTP on the wire, as uvicorn reads it, with an end to patience: how large and how slow a request's head may be, and
-how slow what TLS says before it.
+"""HTTP on the wire, as uvicorn reads it, with an end to patience: how large and how slow a request's head may be.
 
-Bodies are the middleware's business (`access.py`), which knows what is an upload.
+What TLS says before it may take as long. Bodies are the middleware's business (`access.py`), which knows what is an upload.
 """
 
 from __future__ import annotations
@@ -95,13 +94,13 @@ def limited_protocol(limits: LimitSettings) -> type[LimitedProtocol]:
 
 
 class LimitedLoop(uvloop.Loop):
-    """An event loop whose servers wait no longer for TLS than for the head of a request: uvicorn cannot be told."""
+    """An event loop whose servers wait no longer for TLS than for a request's head: uvicorn cannot be told."""
 
     def __init__(self, limits: LimitSettings) -> None:
         super().__init__()
         self._tls_seconds = limits.head_seconds
 
-    async def create_server(self, *args: Any, **more: Any) -> asyncio.Server:
+    async def create_server(self, *args: Any, **more: Any) -> asyncio.AbstractServer:
         """As every loop's."""
         if more.get("ssl"):
             seconds = self._tls_seconds

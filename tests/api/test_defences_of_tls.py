@@ -96,6 +96,7 @@ def test_who_speaks_plainly_is_sent_away_at_once(secure: Installation) -> None:
         httpx.get(f"http://127.0.0.1:{secure.port}/v3")
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_versions_are_refused(secure: Installation, trust: ssl.SSLContext) -> None:
     old = ssl.create_default_context(cafile=secure.folder / "tls" / "ca.crt")
     old.set_ciphers("ALL:@SECLEVEL=0")

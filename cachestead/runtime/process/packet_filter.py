@@ -46,7 +46,9 @@ class PacketFilter:
         if not self._is_usable and self._program is not None and may_have_group():
             with contextlib.suppress(GuardsNotSet):
                 # The kernel looks at all of it and does nothing: modules may be missing, or the right.
-                self._is_usable = (await self._call("--check", "-f", "-", text=render(self.table, [_SAMPLE])))[0] == 0
+                self._is_usable = (await self._call("--check", "-f", "-", text=render(self.table, [_SAMPLE])))[
+                    0
+                ] == 0
         return self._is_usable
 
     async def ensure(self, guards: Sequence[Guard]) -> None:
