@@ -1,12 +1,13 @@
 """HTTP on the wire, as uvicorn reads it, with an end to patience: how large and how slow a request's head may be.
 
-What TLS says before it may take as long. Bodies are the middleware's business (`access.py`), which knows what is an upload.
+What TLS says before it may take as long. Bodies are the middleware's business (`access.py`), which knows what an
+upload is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -100,9 +101,9 @@ class LimitedLoop(uvloop.Loop):
         super().__init__()
         self._tls_seconds = limits.head_seconds
 
-    async def create_server(self, *args: Any, **more: Any) -> asyncio.AbstractServer:
+    async def create_server(self, *args: Any, **more: Any) -> asyncio.Server:
         """As every loop's."""
         if more.get("ssl"):
             seconds = self._tls_seconds
             more = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds} | more
-        return await super().create_server(*args, **more)
+        return cast("asyncio.Server", await super().create_server(*args, **more))

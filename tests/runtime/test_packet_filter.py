@@ -19,7 +19,7 @@ from cachestead.runtime.process.processes import NODE_GROUP
 
 FRIENDS, STRANGER = IPv4Network("127.8.8.0/24"), "127.9.9.9"
 FRIEND = "127.8.8.8"
-DIAL = """
+_DIAL = """
 import socket, sys
 address, port, source = sys.argv[1:]
 socket.create_connection((address, int(port)), 5, (source, 0)).close()
@@ -59,6 +59,13 @@ def gets_in(listener: socket.socket, source: str) -> bool:
     return True
 
 
+def process_gets_in(listener: socket.socket, source: str, group: int | None = None) -> bool:
+    """Whether a connection comes about that another process begins."""
+    address, port = listener.getsockname()
+    command = [sys.executable, "-c", _DIAL, address, str(port), source]
+    return subprocess.run(command, capture_output=True, check=False, group=group).returncode == 0
+
+
 def table_of(one: PacketFilter) -> str:
     """The installation's table as the machine has it; empty where there is none."""
     command = [find_program() or "", "list", "table", "ip", one.table]
@@ -84,11 +91,9 @@ async def test_strangers_are_refused_and_who_is_connected_stays(
 @needs_packet_filter
 async def test_what_nodes_begin_is_not_stopped(filters: list[PacketFilter], listener: socket.socket) -> None:
     await filters[0].ensure([guard_of(listener)])
-    address, port = listener.getsockname()
-    command = [sys.executable, "-c", DIAL, address, str(port), STRANGER]
 
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
-    assert subprocess.run(command, check=False, group=NODE_GROUP).returncode == 0
+    assert not process_gets_in(listener, STRANGER)
+    assert process_gets_in(listener, STRANGER, group=NODE_GROUP)
 
 
 @needs_packet_filter

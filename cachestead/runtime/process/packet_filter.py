@@ -46,9 +46,7 @@ class PacketFilter:
         if not self._is_usable and self._program is not None and may_have_group():
             with contextlib.suppress(GuardsNotSet):
                 # The kernel looks at all of it and does nothing: modules may be missing, or the right.
-                self._is_usable = (await self._call("--check", "-f", "-", text=render(self.table, [_SAMPLE])))[
-                    0
-                ] == 0
+                self._is_usable = await self._run("--check", "-f", "-", text=render(self.table, [_SAMPLE]))
         return self._is_usable
 
     async def ensure(self, guards: Sequence[Guard]) -> None:
@@ -69,8 +67,8 @@ class PacketFilter:
             await self._write(f"delete table ip {self.table}\n")
         self._is_clear = True
 
-    async def _run(self, *words: str) -> bool:
-        return (await self._call(*words))[0] == 0
+    async def _run(self, *words: str, text: str = "") -> bool:
+        return (await self._call(*words, text=text))[0] == 0
 
     async def _write(self, text: str) -> None:
         code, said = await self._call("-f", "-", text=text)
