@@ -13,15 +13,15 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
 import uvicorn
-import uvloop
 from structlog.tracebacks import ExceptionDictTransformer
 
 from cachestead import bootstrap
-from cachestead.api.protocol import limited_protocol
+from cachestead.api.protocol import LimitedLoop, limited_protocol
 from cachestead.engine import catalogue
 from cachestead.engine.catalogue import Choice
 from cachestead.identity import seed
@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
     with _locked(settings.data_dir / "run") as run:
         code = 1
         try:
-            asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_serve(settings, run))
+            asyncio.Runner(loop_factory=partial(LimitedLoop, settings.limits)).run(_serve(settings, run))
             code = 0
         except Exception:
             log.exception("the service ended")
@@ -108,6 +108,9 @@ async def _serve(settings: Settings, run: Path) -> None:
             access_log=False,
             server_header=False,
             http=limited_protocol(settings.limits),
+            ws="none",
+            # Anybody could write there who they are: limits and the audit trail go by who really calls.
+            proxy_headers=False,
             ssl_certfile=certificate,
             ssl_keyfile=key,
             timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),

@@ -33,6 +33,8 @@ HA_3, CLUSTER = "redis.ha.xu1.large.r3.1", "redis.cluster.xu1.large.r2.4"
 PROXY, SPLIT = "redis.proxy.xu1.large.4", "redis.ha.xu1.large.p2.1"
 """Ordered with a capacity of 1 and 4 GB; cluster and Proxy Cluster have three shards of two nodes."""
 PATIENCE = 30.0
+START_PATIENCE = 90.0
+"""Python alone takes seconds to begin where many tests run at once."""
 
 Found = TypeVar("Found")
 
@@ -112,7 +114,7 @@ class Installation:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cachestead", "up"], env=self.environment, stdout=log, stderr=log
             )
-        eventually(lambda: ready.exists() or self._raise_if_ended())
+        eventually(lambda: ready.exists() or self._raise_if_ended(), START_PATIENCE)
         return self
 
     def _raise_if_ended(self) -> bool:

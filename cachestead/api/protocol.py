@@ -1,13 +1,15 @@
 """HTTP on the wire, as uvicorn reads it, with an end to patience: how large and how slow a request's head may be.
 
-Bodies are the middleware's business (`access.py`), which knows what is an upload.
+What TLS says before it may take as long. Bodies are the middleware's business (`access.py`), which knows what an
+upload is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cachestead.settings import LimitSettings
@@ -90,3 +92,18 @@ class LimitedProtocol(HttpToolsProtocol):
 def limited_protocol(limits: LimitSettings) -> type[LimitedProtocol]:
     """The protocol within these limits."""
     return type("Limited", (LimitedProtocol,), {"limits": limits})
+
+
+class LimitedLoop(uvloop.Loop):
+    """An event loop whose servers wait no longer for TLS than for a request's head: uvicorn cannot be told."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        super().__init__()
+        self._tls_seconds = limits.head_seconds
+
+    async def create_server(self, *args: Any, **more: Any) -> asyncio.Server:
+        """As every loop's."""
+        if more.get("ssl"):
+            seconds = self._tls_seconds
+            more = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds} | more
+        return cast("asyncio.Server", await super().create_server(*args, **more))

@@ -1,11 +1,12 @@
 """The HTTP API as the commands use it: one method for each call, answers as the reference has them.
 
-Logs in with user and password for a token, at the first call. A refusal becomes `Refused` with the documented code
-and sentence; an unreachable service a sentence that says so.
+Logs in with user and password for a token, at the first call. Who is told to come again later does. A refusal
+becomes `Refused` with the documented code and sentence; an unreachable service a sentence that says so.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from ssl import create_default_context
 from types import TracebackType
@@ -22,6 +23,8 @@ Json = dict[str, Any]
 Dimensions = Mapping[str, str]
 """Names of dimensions with the ids of objects on them, the instance's first."""
 PAGE = 200
+_PATIENCE, _SHORTEST_PAUSE = 30.0, 0.1
+"""For how long a call is repeated that came too early, and the least between two, in seconds."""
 
 
 class Refused(CommandFailed):
@@ -452,6 +455,11 @@ class Client:
     ) -> httpx.Response:
         try:
             answer = self._http.request(method, url, json=body, params=query, headers=headers, content=content)
+            deadline = time.monotonic() + _PATIENCE
+            # What was refused so was not begun. A stream cannot be sent twice.
+            while content is None and (pause := _pause_before_next(answer, deadline - time.monotonic())):
+                time.sleep(pause)
+                answer = self._http.request(method, url, json=body, params=query, headers=headers)
         except httpx.ConnectError as exc:
             raise CommandFailed(
                 f"No service answers at {self.connection.endpoint}.",
@@ -466,6 +474,15 @@ class Client:
 
 def _dimensions(dimensions: Dimensions) -> Json:
     return {f"dim.{n}": f"{name},{value}" for n, (name, value) in enumerate(dimensions.items())}
+
+
+def _pause_before_next(answer: httpx.Response, patience: float) -> float:
+    """Seconds after which to ask again who was told that it is too early; 0 to take the answer as it is."""
+    again = answer.headers.get("Retry-After", "")
+    if answer.status_code != httpx.codes.TOO_MANY_REQUESTS or not again.isdecimal():
+        return 0
+    pause = float(again) or _SHORTEST_PAUSE
+    return pause if pause <= patience else 0
 
 
 def _refusal(answer: httpx.Response) -> Refused:

@@ -132,7 +132,7 @@ class Guards(Protocol):
         """
 
     async def clear(self) -> None:
-        """No guard is set."""
+        """No guard is set. Raises `GuardsNotSet` if that cannot be told."""
 
 
 class GuardsNotSet(Exception):

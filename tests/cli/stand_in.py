@@ -13,7 +13,7 @@ RUNNING = {
 
 
 class Service:
-    """Answers by method and path: a status with a body, or a list of them, one for each call."""
+    """Answers by method and path: a status with a body (and headers), or a list of them, one for each call."""
 
     def __init__(self):
         self.answers = {("POST", "/v3/auth/tokens"): (201, {"token": {}})}
@@ -33,7 +33,7 @@ class Service:
                 )
                 if isinstance(found, list):
                     found = found.pop(0) if len(found) > 1 else found[0]
-                status, content = found
+                status, content, *more = found
                 text = (
                     content
                     if isinstance(content, bytes)
@@ -45,6 +45,8 @@ class Service:
                 self.send_header("X-Subject-Token", "the-token")
                 self.send_header("X-Request-Id", "request-1")
                 self.send_header("Content-Length", str(len(text)))
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(text)
 

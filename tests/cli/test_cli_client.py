@@ -47,6 +47,33 @@ def test_long_lists_are_fetched_page_by_page(service, run):
     ]
 
 
+TOO_MANY = {"error_code": "APIGW.0308", "error_msg": "The throttling threshold has been reached."}
+
+
+def test_who_is_told_to_come_again_does(service, run):
+    early = (429, TOO_MANY, {"Retry-After": "0"})
+    service.answers["POST", "/v3/auth/tokens"] = [early, (201, {"token": {}})]
+    service.answers["GET", f"/instances/{ID}"] = [(200, RUNNING), early, (200, RUNNING)]
+
+    result = run("instance", "wait", ID)
+
+    assert result.exit_code == 0, result.stderr
+    assert service.answers["GET", f"/instances/{ID}"] == [(200, RUNNING)]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "3600"}, {"Retry-After": "tomorrow"}, {}], ids=["later", "a word", "never"]
+)
+def test_what_takes_too_long_is_not_waited_for(service, run, headers):
+    service.answers["GET", f"/instances/{ID}"] = (429, TOO_MANY, headers)
+
+    result = run("instance", "show", ID)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("APIGW.0308")
+    assert len(service.sent("GET", f"/instances/{ID}")) == 1
+
+
 def test_a_refusal_shows_code_sentence_and_detail(service, run):
     service.answers["GET", f"/instances/{ID}"] = (
         400, {"error_code": "DCS.4061", "error_msg": "Invalid instance ID format.", "error_ext_msg": "not a UUID"},

@@ -141,6 +141,53 @@ def test_new_replicas_and_every_change_of_type(installation: Installation, insta
         holds(installation, instance)
 
 
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[list[tuple[Installation, dict[str, Any]]]]:
+    """Two installations with an instance each that only friends reach."""
+    made = [Installation(tmp_path / name) for name in ("one", "other")]
+    try:
+        instances = [one.start().create("guarded") for one in made]
+        for one, single in zip(made, instances, strict=True):
+            write(one, single, ONLY_FRIENDS)
+            holds(one, single)
+        yield list(zip(made, instances, strict=True))
+    finally:
+        for one in made:
+            one.remove()
+
+
+def test_each_installation_has_guards_of_its_own(pair: list[tuple[Installation, dict[str, Any]]]) -> None:
+    (one, first), (other, second) = pair
+
+    with one.http() as api:
+        api.delete(f"/instances/{first['instance_id']}")
+    one.wait_gone(first["instance_id"])
+
+    eventually(lambda: not table_of(one))
+    holds(other, second)
+    other.kill()
+    assert one.run("down", "--all").returncode == 0
+    assert who_gets_in([second["ip"]], second["port"]) == {FRIEND}
+    other.start()
+    holds(other, second)
+
+
+def test_guards_go_and_come_with_the_nodes(pair: list[tuple[Installation, dict[str, Any]]]) -> None:
+    installation, instance = pair[0]
+
+    assert installation.run("down").returncode == 0
+    assert who_gets_in([instance["ip"]], instance["port"]) == {FRIEND}
+    stopped = installation.run("down", "--all")
+    assert stopped.returncode == 0, stopped.stderr
+    assert not table_of(installation)
+    holds(*pair[1])
+    installation.stop()
+    installation.start()
+
+    installation.wait(instance["instance_id"])
+    holds(installation, instance)
+
+
 def test_a_restoration_and_another_port(installation: Installation, instance: dict[str, Any]) -> None:
     one = f"/instances/{instance['instance_id']}"
     with installation.http() as api:

@@ -8,11 +8,13 @@ text: who finds that name finds everything as it was written. The program is `nf
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from cachestead.runtime.interface import Guard, GuardsNotSet
@@ -23,23 +25,28 @@ PROGRAM_FOLDERS = ("/usr/sbin", "/sbin")
 OWN_MARK = 0x10000000
 """On what our nodes begin, which no guard stops: engines that send keys call from addresses that are not
 of their choice."""
-_SECONDS = 10.0
+_SAMPLE = Guard(("127.0.0.1",), (IPv4Network("127.0.0.1"),))
 
 
 class PacketFilter:
     """The guards of one installation."""
 
-    def __init__(self, folder: Path) -> None:
-        """The data folder names the table, so that installations leave each other's alone."""
+    def __init__(self, folder: Path, patience: float = 10.0) -> None:
+        """The data folder names the table, so that installations leave each other's alone.
+
+        `patience` is how long `nft` may take, in seconds.
+        """
         self.table = f"cachestead_{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:12]}"
-        self._program = find_program()
+        self._program, self._patience = find_program(), patience
         self._is_usable = self._is_clear = False
         """Whether we may use the filter, and whether there is no table, as far as is known."""
 
     async def is_permitted(self) -> bool:
         """Whether this machine lets us guard anything, and nodes can be known by their group."""
         if not self._is_usable and self._program is not None and may_have_group():
-            self._is_usable = await self._run("list", "tables")
+            with contextlib.suppress(GuardsNotSet):
+                # The kernel looks at all of it and does nothing: modules may be missing, or the right.
+                self._is_usable = await self._run("--check", "-f", "-", text=render(self.table, [_SAMPLE]))
         return self._is_usable
 
     async def ensure(self, guards: Sequence[Guard]) -> None:
@@ -52,7 +59,7 @@ class PacketFilter:
             await self._write(render(self.table, guards))
 
     async def clear(self) -> None:
-        """No guard is set."""
+        """No guard is set. Raises `GuardsNotSet` if that cannot be told."""
         if self._is_clear or self._program is None:
             return
         # Who may not look has set none.
@@ -60,8 +67,8 @@ class PacketFilter:
             await self._write(f"delete table ip {self.table}\n")
         self._is_clear = True
 
-    async def _run(self, *words: str) -> bool:
-        return (await self._call(*words))[0] == 0
+    async def _run(self, *words: str, text: str = "") -> bool:
+        return (await self._call(*words, text=text))[0] == 0
 
     async def _write(self, text: str) -> None:
         code, said = await self._call("-f", "-", text=text)
@@ -74,10 +81,16 @@ class PacketFilter:
         command = [self._program, *words]
         try:
             ended = await asyncio.to_thread(
-                subprocess.run, command, input=text, capture_output=True, text=True, timeout=_SECONDS, check=False
+                subprocess.run,
+                command,
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=self._patience,
+                check=False,
             )
-        except subprocess.TimeoutExpired:
-            return -1, "nft did not end"
+        except subprocess.TimeoutExpired as silence:
+            raise GuardsNotSet(f"nft did not end within {self._patience:g} s") from silence
         return ended.returncode, ended.stderr
 
 
