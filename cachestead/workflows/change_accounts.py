@@ -30,15 +30,16 @@ from cachestead.workflows.workflow import Step, StepContext, Workflow, change_do
 
 async def set_accounts(ctx: StepContext) -> None:
     """Whoever clients log in to knows the accounts on record; clients of one that is gone are gone."""
-    await _apply(ctx.machinery, ctx.instance, _new_reader(ctx))
+    await _apply(ctx.machinery, ctx.instance, _new_reader(ctx.job, ctx.instance))
 
 
-def _new_reader(ctx: StepContext) -> str | None:
-    """Name of the account, if the job lets it read only from now on."""
-    if "role" not in ctx.job.params["before"]:
+def _new_reader(job: Job, instance: Instance) -> str | None:
+    """Name of the account, if it may only read from now on and might have written before."""
+    if "role" not in job.params["before"]:
         return None
-    number = ctx.job.params["account"]
-    return next((one.name for one in ctx.instance.accounts if one.id == number and one.reads_only), None)
+    return next(
+        (one.name for one in instance.accounts if one.id == job.params["account"] and one.reads_only), None
+    )
 
 
 async def set_back(ctx: StepContext) -> None:
@@ -47,7 +48,7 @@ async def set_back(ctx: StepContext) -> None:
         if (account := await _lock_account(tx, ctx.job)) is not None:
             await store.save_account(tx, replace(account, **_read(ctx.job.params["before"])))
         instance = await instance_store.lock_any_instance(tx, ctx.instance.id)
-    await _apply(ctx.machinery, instance)
+    await _apply(ctx.machinery, instance, _new_reader(ctx.job, instance))
 
 
 async def _settle(tx: Tx, job: Job, _at: datetime) -> None:
@@ -74,7 +75,7 @@ def _read(before: Mapping[str, str]) -> dict[str, Any]:
     return {name: kinds.get(name, str)(value) for name, value in before.items()}
 
 
-async def _apply(machinery: Machinery, instance: Instance, new_reader: str | None = None) -> None:
+async def _apply(machinery: Machinery, instance: Instance, new_reader: str | None) -> None:
     if instance.mode.has_proxies:
         async with machinery.turns.healing_proxies(instance.id):
             await ensure_proxies(machinery, instance)
