@@ -29,6 +29,7 @@ _LOSE_NODES = {
 }
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 _LONG_AND_ABOUT_NODES = {
+    "test_accounts_last",
     "test_backups_and_restores",
     "test_imports_of_files",
     "test_losing_parts_of_backups",

@@ -39,6 +39,15 @@ async def end_sessions(client: Client, ids: Iterable[int]) -> None:
         await call_each(client, commands)
 
 
+async def end_waiting(client: Client, user: str) -> None:
+    """The user's sessions that wait in a blocking command are over: engines ask for rights before the wait only.
+
+    Raises `EngineUnreachable`, `EngineRefused`.
+    """
+    sessions = await list_sessions(client)
+    await end_sessions(client, (one.id for one in sessions if one.user == user and "b" in one.flags))
+
+
 async def end_strangers(client: Client, is_admitted: Callable[[str], bool]) -> None:
     """No tenant's session there is from an address that is not admitted. New ones must be refused already.
 

@@ -19,6 +19,7 @@ from cachestead.domain.instances import Instance, Node
 from cachestead.domain.jobs import Job, JobStatus
 from cachestead.engine import live
 from cachestead.engine.errors import EngineUnreachable
+from cachestead.engine.sessions import end_waiting
 from cachestead.store import accounts as store
 from cachestead.store import instances as instance_store
 from cachestead.store.database import Tx
@@ -29,7 +30,16 @@ from cachestead.workflows.workflow import Step, StepContext, Workflow, change_do
 
 async def set_accounts(ctx: StepContext) -> None:
     """Whoever clients log in to knows the accounts on record; clients of one that is gone are gone."""
-    await _apply(ctx.machinery, ctx.instance)
+    await _apply(ctx.machinery, ctx.instance, _new_reader(ctx.job, ctx.instance))
+
+
+def _new_reader(job: Job, instance: Instance) -> str | None:
+    """Name of the account, if it may only read from now on and might have written before."""
+    if "role" not in job.params["before"]:
+        return None
+    return next(
+        (one.name for one in instance.accounts if one.id == job.params["account"] and one.reads_only), None
+    )
 
 
 async def set_back(ctx: StepContext) -> None:
@@ -38,7 +48,7 @@ async def set_back(ctx: StepContext) -> None:
         if (account := await _lock_account(tx, ctx.job)) is not None:
             await store.save_account(tx, replace(account, **_read(ctx.job.params["before"])))
         instance = await instance_store.lock_any_instance(tx, ctx.instance.id)
-    await _apply(ctx.machinery, instance)
+    await _apply(ctx.machinery, instance, _new_reader(ctx.job, instance))
 
 
 async def _settle(tx: Tx, job: Job, _at: datetime) -> None:
@@ -65,19 +75,22 @@ def _read(before: Mapping[str, str]) -> dict[str, Any]:
     return {name: kinds.get(name, str)(value) for name, value in before.items()}
 
 
-async def _apply(machinery: Machinery, instance: Instance) -> None:
+async def _apply(machinery: Machinery, instance: Instance, new_reader: str | None) -> None:
     if instance.mode.has_proxies:
         async with machinery.turns.healing_proxies(instance.id):
             await ensure_proxies(machinery, instance)
         return
-    await asyncio.gather(*(_tell_node(machinery, instance, node) for node in instance.nodes))
+    await asyncio.gather(*(_tell_node(machinery, instance, node, new_reader) for node in instance.nodes))
 
 
-async def _tell_node(machinery: Machinery, instance: Instance, node: Node) -> None:
+async def _tell_node(machinery: Machinery, instance: Instance, node: Node, new_reader: str | None) -> None:
     """The node knows the accounts, or does not run: it will when it is started."""
     users, engine = users_of(machinery.vault, instance), engine_of(machinery, instance)
+    client = client_of(machinery, instance, node)
     try:
-        await live.set_users(client_of(machinery, instance, node), users, engine)
+        await live.set_users(client, users, engine)
+        if new_reader is not None:
+            await end_waiting(client, new_reader)
     except EngineUnreachable:
         if await running_of(machinery, [node]):
             raise

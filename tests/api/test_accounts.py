@@ -153,6 +153,12 @@ def user_of(connected: redis.Redis) -> str:
     return str(next(one["user"] for one in connected.client_list() if one["id"] == number))
 
 
+def has_session(instance: dict[str, Any], user: str, command: str) -> bool:
+    """Whether a client of the user has asked for this last, at the node or proxy that one happens to come to."""
+    with client(instance, "default", PASSWORD) as owner:
+        return (user, command) in {(one["user"], one["cmd"]) for one in owner.client_list()}
+
+
 def _ask(kept: Any, *words: str) -> Any:
     kept.send_command(*words)
     return kept.read_response()
@@ -256,6 +262,32 @@ def test_clients_stay_through_a_new_password_and_leave_with_the_account(
         delete(api, instance, account)
         with pytest.raises(redis.exceptions.RedisError):
             _ask(kept, "GET", "k")
+
+
+@each_kind
+def test_what_was_begun_by_a_writer_is_not_finished_by_a_reader(
+    api: httpx.Client, instance: dict[str, Any]
+) -> None:
+    account = create(api, instance, "someone")
+    with (
+        client(instance, "default", PASSWORD) as owner,
+        client(instance, "someone") as in_transaction,
+        client(instance, "someone") as waiting,
+    ):
+        owner.delete("k")
+        begun, waits = (one.connection_pool.get_connection() for one in (in_transaction, waiting))
+        assert (_ask(begun, "MULTI"), _ask(begun, "SET", "k", "2")) == ("OK", "QUEUED")
+        waits.send_command("BLPOP", "k", "20")
+        eventually(lambda: has_session(instance, "someone", "blpop"))
+        set_role(api, instance, account, "read")
+        with pytest.raises(redis.exceptions.RedisError):
+            # A node refuses one by one, a proxy has ended the connection.
+            raise _ask(begun, "EXEC")[0]
+        assert owner.lpush("k", "1") == 1
+        with pytest.raises(redis.exceptions.RedisError):
+            waits.read_response()
+        assert owner.lrange("k", 0, -1) == ["1"]
+        owner.delete("k")
 
 
 @behind_proxies

@@ -12,6 +12,8 @@ import redis
 from contract import MISSING, departures
 from huaweicloudsdkdcs import v2 as sdk
 from installation import PASSWORD, PROXY, SPLIT, Installation, client_of, eventually
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from refusals import check_refused
 
 KINDS = ["clustered", "split"]
@@ -106,7 +108,8 @@ def test_nobody_goes_around_the_proxies(installation: Installation, proxied: dic
     for one in (*nodes_of(installation, proxied, "redis-server"), *nodes_of(installation, proxied, "redis-proxy")):
         there = {"ip": one.node_ip, "port": int(one.node_port)}
         for password in (PASSWORD, None):
-            with client_of(there, password, protocol=2) as client, pytest.raises(redis.RedisError):
+            client = client_of(there, password, protocol=2, retry=Retry(NoBackoff(), 0))
+            with client, pytest.raises(redis.RedisError):
                 client.get("used-1")
 
 

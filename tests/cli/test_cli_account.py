@@ -29,7 +29,7 @@ def sessions(service):
         ("PUT", f"{PATH}/r"): (204, None),
         ("PUT", f"{PATH}/r/role"): (200, {"job_id": "job", "instance_id": ID}),
         ("PUT", f"{PATH}/r/password/reset"): (200, {"code": "1", "message": "done"}),
-        ("DELETE", f"{PATH}/r"): (200, {}),
+        ("DELETE", f"{PATH}/r"): (200, None),
     }
     return service
 
