@@ -29,7 +29,7 @@ from cachestead.engine.connection import Connections
 from cachestead.engine.sentinel import Sentinels
 from cachestead.identity.authentication import Authenticator
 from cachestead.identity.authority import Authority
-from cachestead.identity.certificates import CertificateFiles, authority_file, ensure_certificate
+from cachestead.identity.certificates import authority_file, ensure_certificate, names_for
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
@@ -218,15 +218,19 @@ async def build(settings: Settings) -> Application:
     )
 
 
-def service_certificate(settings: Settings) -> CertificateFiles | None:
-    """What the API shows; made and renewed here where nobody gives one. None without HTTPS."""
+def service_certificate(settings: Settings, authority: Authority) -> tuple[Path, Path] | None:
+    """Files with what the API shows and with its key; made and renewed here where nobody gives them.
+
+    None without HTTPS.
+    """
     server = settings.server
     if not server.tls:
         return None
     if server.certificate is not None and server.private_key is not None:
-        return CertificateFiles(server.certificate, server.private_key)
-    names = [server.host, "localhost", "127.0.0.1", urlsplit(settings.public_url).hostname or server.host]
-    return ensure_certificate(settings.data_dir / "tls", names, datetime.now(UTC))
+        return server.certificate, server.private_key
+    hosts = {server.host, "localhost", "127.0.0.1", urlsplit(settings.public_url).hostname or server.host}
+    file = ensure_certificate(settings.data_dir / "tls", authority, names_for(hosts), datetime.now(UTC))
+    return file, file
 
 
 def find_authority(settings: Settings) -> Path | None:

@@ -98,7 +98,7 @@ async def _serve(settings: Settings, run: Path) -> None:
         loop.start()
     if application.names:
         await _start_names(application.names)
-    certificate = bootstrap.service_certificate(settings)
+    certificate, key = bootstrap.service_certificate(settings, application.machinery.authority) or (None, None)
     server = _Server(
         uvicorn.Config(
             application.http,
@@ -111,8 +111,8 @@ async def _serve(settings: Settings, run: Path) -> None:
             ws="none",
             # Anybody could write there who they are: limits and the audit trail go by who really calls.
             proxy_headers=False,
-            ssl_certfile=certificate.certificate if certificate else None,
-            ssl_keyfile=certificate.private_key if certificate else None,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
             timeout_graceful_shutdown=int(settings.server.stop_grace_seconds),
         ),
         run / "ready",

@@ -30,7 +30,7 @@ NULLS: dict[str, set[str]] = {
     "ShowInstanceVersionResponse": {"proxy_minor_version", "latest_proxy_minor_version"},  # it has no proxy
     "StepDetail": {"end_time"},
     "UpdateSslSwitchResponse": {"result"},  # it has only begun
-    "ShowInstanceSslDetailResponse": {"ipv6", "ssl_expired_at"},  # addresses are IPv4; no node shows a certificate
+    "ShowInstanceSslDetailResponse": {"ipv6"},  # addresses are IPv4
     "BackupFilesBody": {"bucket_name", "backup_id"},  # one of them says what is imported
     "Files": {"size", "update_at"},  # as the caller gave them
     "SourceInstanceBody": {"password"},  # nobody is told one
@@ -54,6 +54,9 @@ ADDITIONS: dict[str, set[str]] = {
     "ErrorResponse": {"request_id"},  # of 401, as the public gateway answers
 }
 """Fields that the contract does not have."""
+
+EMPTY_OBJECTS = {"create_acl_account"}
+"""Operations that answer `{}` where the contract has no body: Terraform reads one."""
 
 OPEN_ENUMS = {
     # The reference names some of the words only; these lists are not closed.

@@ -178,3 +178,11 @@ def pids_under(root: Path) -> Iterator[int]:
             pid = int(entry.name)
             if pid != os.getpid() and (entry / "cwd").readlink().is_relative_to(root.resolve()):
                 yield pid
+
+
+def engine_that_starts_unless(flag: Path, path: Path) -> Path:
+    """An engine binary at this path that ends at once while the flag is there."""
+    real = find_engines(EngineSettings()).newest().path
+    path.write_text(f'#!/bin/sh\n[ -e "{flag}" ] && [ "$1" != --version ] && exit 1\nexec "{real}" "$@"\n')
+    path.chmod(0o755)
+    return path

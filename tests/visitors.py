@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,10 +23,19 @@ AT_ONCE = 3.0
 
 
 class Visitor:
-    """A logged-in connection to an instance."""
+    """A logged-in connection to an instance, by TLS where somebody is trusted."""
 
-    def __init__(self, address: str, port: int, source: str, password: str | None = PASSWORD) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        source: str,
+        password: str | None = PASSWORD,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection((address, port), 5, (source, 0))
+        if trust is not None:
+            self.socket = trust.wrap_socket(self.socket, server_hostname=address)
         self._answers = self.socket.makefile("rb")
         if password is not None:
             assert self.ask(f"AUTH {password}") == b"+OK"
@@ -64,11 +74,11 @@ def visiting(address: str, port: int, source: str, **more: Any) -> Iterator[Visi
         visitor.close()
 
 
-def gets_in(address: str, port: int, source: str) -> bool:
+def gets_in(address: str, port: int, source: str, **more: Any) -> bool:
     """Whether a client from there is answered; one that is not must know at once."""
     begun = time.monotonic()
     try:
-        with visiting(address, port, source) as visitor:
+        with visiting(address, port, source, **more) as visitor:
             assert visitor.ask("PING") == b"+PONG"
     except ConnectionError:
         assert time.monotonic() - begun < AT_ONCE
@@ -76,9 +86,9 @@ def gets_in(address: str, port: int, source: str) -> bool:
     return True
 
 
-def who_gets_in(places: list[str], port: int) -> set[str]:
+def who_gets_in(places: list[str], port: int, **more: Any) -> set[str]:
     """Who of the two is let in, the same everywhere."""
-    found = {source: {gets_in(place, port, source) for place in places} for source in (FRIEND, STRANGER)}
+    found = {source: {gets_in(place, port, source, **more) for place in places} for source in (FRIEND, STRANGER)}
     assert all(len(answers) == 1 for answers in found.values()), found
     return {source for source, answers in found.items() if answers == {True}}
 

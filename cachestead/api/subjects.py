@@ -15,12 +15,14 @@ from fastapi import Request
 from cachestead.domain.policies import Subject, attribute_key, depends_on_subject, tag_key
 from cachestead.identity.callers import Caller
 from cachestead.store.database import Database
-from cachestead.store.named import list_named
+from cachestead.store.named import list_named, list_unfinished
 
 BODY = "body"
 """Where `Authentication` leaves the body in the request's state."""
 _LENGTHS = (32, 36)
 _CREATE = "dcs:instance:create"
+_FAILED = "all_failure"
+"""The one parameter that means instances without naming them: those whose creation failed."""
 _ENTERPRISE_PROJECT = attribute_key("g:EnterpriseProjectId")
 
 
@@ -38,6 +40,8 @@ async def find_subjects(
     ids = {text.strip().lower() for text in _texts_of(request, body)}
     async with database.reading() as tx:
         named = await list_named(tx, caller.project, (one for one in ids if len(one) in _LENGTHS))
+        if request.query_params.get(_FAILED, "").lower() == "true":
+            named += await list_unfinished(tx, caller.project)
     found = [
         Subject(
             f"dcs:{region}:{caller.domain_id}:instance:{one.id}",
@@ -81,7 +85,7 @@ def _read(body: bytes | None) -> Any:
 
 def _texts_of(request: Request, body: Any) -> Iterator[str]:
     yield from (str(value) for value in request.path_params.values())
-    for value in request.query_params.values():
+    for _, value in request.query_params.multi_items():
         yield from value.split(",")
     waiting = [body]
     while waiting:

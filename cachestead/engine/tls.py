@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from cachestead.engine.addresses import NodeAddress
+from cachestead.engine.addresses import NodeAddress, calling_from
 from cachestead.engine.config import IDENTITY_FILE
 from cachestead.engine.connection import Client, call
 
@@ -47,7 +47,7 @@ async def _shake_hands(node: NodeAddress, context: ssl.SSLContext) -> datetime:
     """When the certificate that is shown ends."""
     async with asyncio.timeout(LOOK_SECONDS):
         _, writer = await asyncio.open_connection(
-            node.address, node.port, ssl=context, server_hostname=node.address
+            node.address, node.port, ssl=context, server_hostname=node.address, local_addr=calling_from(node)
         )
     try:
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -1,4 +1,4 @@
-"""The installation's certificate authority: made once, it signs what its nodes show to clients.
+"""The installation's certificate authority: made once, it signs what its nodes, and the service, show to clients.
 
 A node's key is made where its certificate is and kept nowhere else, so that renewing one is making both anew. Keys
 are on the curve P-256, which every TLS library of the last decade knows.

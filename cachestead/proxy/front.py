@@ -1,8 +1,9 @@
 """TLS for an engine that was built without: `python -m cachestead.proxy.front front.json`.
 
 It listens where clients come, by TLS, and passes their bytes on to the same address at the engine's port. So it
-need not know who is master: that has the instance's address at its own port, too. It ends at TERM or INT, and
-takes over a renewed certificate without either.
+need not know who is master: that has the instance's address at its own port, too. It calls from where its client
+does, so that the engine, and whoever keeps strangers from it, knows whom they have to do with. It ends at TERM or
+INT, and takes over a renewed certificate without either.
 """
 
 from __future__ import annotations
@@ -90,14 +91,16 @@ class _Client(_End):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast("asyncio.Transport", transport).pause_reading()
-        self._reaching = asyncio.create_task(self._reach(transport.get_extra_info("sockname")[0]))
+        client, served = (transport.get_extra_info(name)[0] for name in ("peername", "sockname"))
+        self._reaching = asyncio.create_task(self._reach(_calling_from(client, served), served))
 
-    async def _reach(self, address: str) -> None:
+    async def _reach(self, source: str, address: str) -> None:
         engine = _End()
         engine.other = self
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await asyncio.get_running_loop().create_connection(lambda: engine, address, self._behind)
+                connected = await _connect(source, (address, self._behind))
+                await asyncio.get_running_loop().create_connection(lambda: engine, sock=connected)
         except (OSError, TimeoutError):
             if self.transport is not None:
                 self.transport.abort()
@@ -107,6 +110,34 @@ class _Client(_End):
             self.transport.resume_reading()
         elif engine.transport is not None:
             engine.transport.close()
+
+
+def _calling_from(client: str, served: str) -> str:
+    """Where the engine is called from: the client's address, if this machine can have it, or that which is served.
+
+    Any loopback address can be had; those of other machines cannot.
+    """
+    return client if client.startswith("127.") else served
+
+
+async def _connect(source: str, engine: tuple[str, int]) -> socket.socket:
+    """Raises `OSError` where there is no engine, or none for somebody from there."""
+    reaching = socket.socket(_family(source), socket.SOCK_STREAM)
+    try:
+        reaching.setblocking(False)
+        # The port is chosen once it is known for whom: else all clients of all fronts would share 28 thousand.
+        if hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"):
+            reaching.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+        reaching.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(reaching, engine)
+    except BaseException:
+        reaching.close()
+        raise
+    return reaching
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 async def _serve(configuration: FrontConfiguration) -> None:
@@ -146,7 +177,7 @@ def _changed_at(path: Path) -> int | None:
 
 def _listen(address: str, port: int) -> socket.socket:
     """Fronts of an instance share its address: a client is served by any of them."""
-    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener = socket.socket(_family(address))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # What is accepted has these, too: clients that went without a word are noticed, as an engine notices them.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from cachestead.domain.instances import State
 from cachestead.store.database import Tx
 from cachestead.store.tables import backups, instance_tags, instances, jobs, migration_tasks, nodes
 
@@ -27,10 +28,15 @@ async def list_named(tx: Tx, project_id: str, ids: Iterable[str]) -> list[Named]
     wanted, found = sorted(set(ids)), set[str]()
     for begin in range(0, len(wanted), _AT_A_TIME):
         found |= await _owners(tx, project_id, wanted[begin : begin + _AT_A_TIME])
-    named = []
-    for begin in range(0, len(found), _AT_A_TIME):
-        named += await _describe(tx, sorted(found)[begin : begin + _AT_A_TIME])
-    return named
+    return await _describe_all(tx, sorted(found))
+
+
+async def list_unfinished(tx: Tx, project_id: str) -> list[Named]:
+    """The project's instances whose creation failed, or may have by the time that anybody looks again."""
+    ids = select(instances.c.id).where(
+        instances.c.project_id == project_id, instances.c.state.in_((State.CREATING, State.CREATEFAILED))
+    )
+    return await _describe_all(tx, (await tx.scalars(ids.order_by(instances.c.id))).all())
 
 
 async def _owners(tx: Tx, project_id: str, ids: list[str]) -> set[str]:
@@ -47,7 +53,14 @@ async def _owners(tx: Tx, project_id: str, ids: list[str]) -> set[str]:
     return found
 
 
-async def _describe(tx: Tx, ids: list[str]) -> list[Named]:
+async def _describe_all(tx: Tx, ids: Sequence[str]) -> list[Named]:
+    named = []
+    for begin in range(0, len(ids), _AT_A_TIME):
+        named += await _describe(tx, ids[begin : begin + _AT_A_TIME])
+    return named
+
+
+async def _describe(tx: Tx, ids: Sequence[str]) -> list[Named]:
     tags: dict[str, list[tuple[str, str]]] = {}
     rows = await tx.execute(select(instance_tags).where(instance_tags.c.instance_id.in_(ids)))
     for row in rows.mappings():

@@ -1,6 +1,7 @@
 """Every route of the product against everybody who may not call it, and against who just may.
 
-The table is made of the routes themselves: one that is added is in it, whatever it does.
+The table is made of the routes themselves: one that is added is in it, whatever it does. What needs no action, or
+none for one's own, is listed here by name, so that nothing is open by omission.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,17 +29,34 @@ from cachestead.identity.system_roles import find_system_role
 from cachestead.identity.tokens import Tokens
 
 READ_ONLY = {one for statement in find_system_role("readonly").policy.statements for one in statement.actions}
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 GUARDED = sorted(
-    (
-        (method, route)
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute) and access_of(route) != "public"
-        for method in route.methods
-    ),
+    ((method, route) for route in ROUTES if access_of(route) != "public" for method in route.methods),
     key=lambda one: (one[1].path, one[0]),
 )
 WITH_ACTION = [one for one in GUARDED if access_of(one[1]) != "signed in"]
+PUBLIC = {"scrape", "follow_link", "list_versions", "show_version", "create_token", "refuse_unknown"}
+"""What asks for no token: it has a secret of its own, tells nothing, or gives the token."""
+OF_ONES_OWN = {
+    "keystone_show_user": "iam:users:getUser",
+    "show_user": "iam:users:getUser",
+    "list_groups_for_user": "iam:groups:listGroupsForUser",
+    "list_permanent_access_keys": "iam:credentials:listCredentials",
+    "create_permanent_access_key": "iam:credentials:createCredential",
+    "show_permanent_access_key": "iam:credentials:getCredential",
+    "update_permanent_access_key": "iam:credentials:updateCredential",
+    "delete_permanent_access_key": "iam:credentials:deleteCredential",
+}
+"""What everybody may do with what is the own, and with another's by an action."""
+OF_EVERYBODY = {
+    "list_flavors", "list_maintenance_windows", "show_quota_of_tenant", "list_available_zones", "show_token",
+    "show_catalog", "list_projects", "show_project", "list_own_projects", "list_own_domains", "list_regions",
+    "show_region", "update_own_password", "create_temporary_access_key",
+}  # fmt: skip
+"""What everybody who is signed in may do: look at what can be ordered, and at oneself."""
+OWN = [one for one in GUARDED if one[1].name in OF_ONES_OWN]
+ANOTHERS = "0" * 32
+NOT_ROUTED = set(Path(__file__).with_name("not_routed.txt").read_text().split())
 OTHERS_OF_CES = {"ces.0015", "ces.0017", "ces.0003"}
 
 
@@ -62,16 +81,21 @@ class World:
     role_id: str
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def call(self, one: tuple[str, APIRoute], headers: dict[str, str]) -> httpx.Response:
-        """The route with ids of nothing, and nothing in its body."""
+    def call(
+        self, one: tuple[str, APIRoute], headers: dict[str, str], user_id: str | None = None
+    ) -> httpx.Response:
+        """The route with ids of nothing, and nothing in its body but the user's id where one is given."""
         method, route = one
         ids = dict.fromkeys(route.param_convertors, "0" * 32) | {
             "instance_id": str(uuid.uuid4()),
             "project_id": self.installation.env["project_id"],
         }
         path = route.path.replace(":path}", "}").format(**ids)
-        body = {} if method in ("POST", "PUT", "PATCH", "DELETE") else None
-        return httpx.request(method, self.installation.endpoint + path, headers=headers, json=body, timeout=30)
+        url = self.installation.endpoint + path
+        query: dict[str, str] = {"user_id": user_id} if user_id else {}
+        body = {"credential": {"user_id": user_id}} if user_id else {}
+        sent = body if method in ("POST", "PUT", "PATCH", "DELETE") else None
+        return httpx.request(method, url, headers=headers, params=query, json=sent, timeout=30)
 
     def allow(self, *statements: dict[str, Any]) -> None:
         """The user's policy says this from now on."""
@@ -141,6 +165,13 @@ def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
 def test_the_table_has_every_route() -> None:
     assert len(GUARDED) > 100
     assert {access_of(route) for _, route in WITH_ACTION} >= {"dcs:instance:create", "iam:users:createUser"}
+    assert {one[1].name for one in GUARDED} >= OPERATIONS.keys() - NOT_ROUTED
+
+
+def test_nothing_is_open_by_omission() -> None:
+    without_action = {route.name for route in ROUTES if access_of(route) == "signed in"}
+    assert without_action == OF_EVERYBODY | OF_ONES_OWN.keys()
+    assert {route.name for route in ROUTES if access_of(route) == "public"} == PUBLIC
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -200,3 +231,16 @@ def test_a_policy_that_denies_the_action_wins(world: World, one: tuple[str, APIR
     action = str(access_of(one[1]))
     world.allow(statement("Allow", "*"), statement("Deny", action))
     assert_refused(world.call(one, world.user), 403, "DCS.2007")
+
+
+@every(OWN)
+def test_what_is_another_s_takes_the_action(world: World, one: tuple[str, APIRoute]) -> None:
+    action = OF_ONES_OWN[one[1].name]
+    assert_refused(world.call(one, world.nobody, ANOTHERS), 403, "DCS.2003")
+    world.allow(statement("Allow", action))
+    allowed = world.call(one, world.user, ANOTHERS)
+    assert allowed.status_code not in (401, 403), allowed.text
+    world.allow(statement("Allow", *sorted(set(OF_ONES_OWN.values()) - {action})))
+    assert_refused(world.call(one, world.user, ANOTHERS), 403, "DCS.2007")
+    world.allow(statement("Allow", "*"), statement("Deny", action))
+    assert_refused(world.call(one, world.user, ANOTHERS), 403, "DCS.2007")

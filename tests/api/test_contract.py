@@ -12,7 +12,17 @@ from typing import Any
 
 import httpx
 import pytest
-from contract import ADDITIONS, MISSING, NULLS, OPEN_ENUMS, OPERATIONS, SCHEMAS, departures, success_of
+from contract import (
+    ADDITIONS,
+    EMPTY_OBJECTS,
+    MISSING,
+    NULLS,
+    OPEN_ENUMS,
+    OPERATIONS,
+    SCHEMAS,
+    departures,
+    success_of,
+)
 from fastapi.routing import APIRoute
 from installation import CLUSTER, HA, HA_3, PASSWORD, SINGLE, Installation, client_of
 from pydantic import BaseModel
@@ -116,6 +126,7 @@ def test_exceptions_to_the_contract_are_about_fields_it_has() -> None:
     assert all(names - {"*"} <= fields[schema] for schema, names in NULLS.items())
     assert not any(names & fields[schema] for schema, names in ADDITIONS.items())
     assert all(field in fields[schema] for schema, field in OPEN_ENUMS)
+    assert all(None in success_of(OPERATIONS[name]).values() for name in EMPTY_OBJECTS)
 
 
 @dataclass
@@ -412,11 +423,11 @@ def test_every_routed_operation_is_called() -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_answer_is_what_the_contract_says(name: str, world: World) -> None:
     answer = CALLS[name](world)
-    documented = success_of(OPERATIONS[name])
-    assert answer.status_code in documented, answer.text
-    schema = documented[answer.status_code]
+    # Where there is a status for nothing to tell as well, the calls find something.
+    assert answer.status_code == ROUTED[name].status_code, answer.text
+    schema = success_of(OPERATIONS[name])[answer.status_code]
     if schema is None:
-        assert answer.content in (b"", b"{}")
+        assert answer.content == (b"{}" if name in EMPTY_OBJECTS else b"")
         return
     assert answer.headers["Content-Type"].startswith("application/json")
     assert list(departures(answer.json(), schema)) == []

@@ -52,7 +52,7 @@ NEIGHBOUR = {
     "access_key": "NEIGHBOURKEY",
     "secret_key": "neighbour-secret",
 }
-BODY_LIMIT = 4096
+BODY_LIMIT, BODY_SECONDS = 4096, 60
 
 
 @dataclass
@@ -106,7 +106,9 @@ def build_app(database, vault, settings):
     authenticator = Authenticator(database, vault, settings.identity, settings.region.id)
     app.state.identity = Identity(database, authenticator, SignIn(database, authenticator), settings.public_url)
     app.include_router(iam_router)
-    app.add_middleware(Authentication, authenticator=authenticator, max_body_bytes=BODY_LIMIT)
+    app.add_middleware(
+        Authentication, authenticator=authenticator, max_body_bytes=BODY_LIMIT, body_seconds=BODY_SECONDS
+    )
 
     @app.exception_handler(ServiceError)
     async def refuse(_request: Request, error: ServiceError):

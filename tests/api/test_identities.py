@@ -7,7 +7,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from huaweicloudsdkdcs import v2 as dcs
 from huaweicloudsdkiam import v3 as iam
 from installation import Installation, eventually
 from postgresql import NewDatabase
+from real_engines import engine_that_starts_unless
 from second_tenant import WITH_OTHER, sign_in
 
 PASSWORD = "Passw0rd-of-it"
@@ -87,14 +90,20 @@ def world(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -
     settings = WITH_OTHER | {"AUDIT__FILE": str(folder / "audit" / "trail.jsonl")}
     made = Installation(folder / "data", new_database(), settings)
     try:
-        made.start()
-        with httpx.Client(base_url=made.endpoint, headers={"X-Auth-Token": made.token()}) as http:
-            domain = http.get("/v3/auth/domains").json()["domains"][0]["id"]
-            keys = GlobalCredentials(made.env["access_key"], made.env["secret_key"], domain)
-            client = iam.IamClient.new_builder().with_credentials(keys).with_endpoint(made.endpoint).build()
-            yield World(made, client, http, domain)
+        with world_of(made.start()) as world:
+            yield world
     finally:
         made.remove()
+
+
+@contextmanager
+def world_of(made: Installation) -> Iterator[World]:
+    """A running service with its administrator signed in."""
+    with httpx.Client(base_url=made.endpoint, headers={"X-Auth-Token": made.token()}) as http:
+        domain = http.get("/v3/auth/domains").json()["domains"][0]["id"]
+        keys = GlobalCredentials(made.env["access_key"], made.env["secret_key"], domain)
+        client = iam.IamClient.new_builder().with_credentials(keys).with_endpoint(made.endpoint).build()
+        yield World(made, client, http, domain)
 
 
 def refusal(call: Callable[[], Any]) -> tuple[int, str]:
@@ -224,6 +233,40 @@ def test_policies_go_by_the_instance_its_tags_and_its_enterprise_project(world: 
     elsewhere = {"Condition": {"StringEquals": {"g:EnterpriseProjectId": ["another"]}}}
     _, client = world.may(allow("dcs:instance:get", **elsewhere))
     assert refusal(lambda: client.show_instance(show[1])) == (403, "DCS.2007")
+
+
+def test_failed_instances_are_removed_together_by_who_may_remove_each_of_them(
+    fresh_installation: Installation, tmp_path: Path
+):
+    broken = tmp_path / "broken"
+    engine = engine_that_starts_unless(broken, tmp_path / "engine")
+    fresh_installation.settings |= {"ENGINE__BINARIES": json.dumps([str(engine)]), "ENGINE__SEARCH_PATH": "false"}
+    with world_of(fresh_installation.start()) as world:
+        running = fresh_installation.create("runs")["instance_id"]
+        broken.touch()
+        with fresh_installation.http() as api:
+            orders = [
+                fresh_installation.order(name, tags=[{"key": "env", "value": name}]) for name in ("prod", "test")
+            ]
+            made = [api.post("/instances", json=one).json()["instances"][0]["instance_id"] for one in orders]
+        for one in made:
+            fresh_installation.wait(one, "CREATEFAILED")
+        prod, test = made
+        all_failed = dcs.BatchDeleteInstancesRequest(all_failure=True)
+        everything, tagged = allow("dcs:*:*"), {"Condition": {"StringEquals": {"g:ResourceTag/env": ["test"]}}}
+        for statements in (
+            [everything, deny("dcs:instance:delete", Resource=[f"dcs:*:*:instance:{prod}"])],
+            [allow("dcs:instance:delete", Resource=[f"dcs:*:*:instance:{test}"])],
+            [allow("dcs:instance:delete", **tagged)],
+        ):
+            _, client = world.may(*statements, version="5.0" if "Condition" in statements[0] else "1.1")
+            assert refusal(lambda c=client: c.batch_delete_instances(all_failed)) == (403, "DCS.2007")
+        assert {fresh_installation.show(one)["status"] for one in made} == {"CREATEFAILED"}
+        _, client = world.may(everything, deny("dcs:instance:delete", Resource=[f"dcs:*:*:instance:{running}"]))
+        client.batch_delete_instances(all_failed)
+        for one in made:
+            fresh_installation.wait_gone(one)
+        assert fresh_installation.show(running)["status"] == "RUNNING"
 
 
 def test_wrong_passwords_lock_a_user_in_the_words_of_a_wrong_password(world: World):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import socket
+import ssl
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 from refusals import check_refused, look
 from second_tenant import WITH_OTHER, sign_in
+from visitors import FRIEND, STRANGER, Visitor, needs_packet_filter, who_gets_in
 
 from cachestead.domain.ssl import CertificateNames
 from cachestead.identity.authority import Authority
@@ -308,6 +311,84 @@ def test_of_two_at_once_one_is_told_to_wait(
     assert first.status_code == 200
     check_refused(second, "DCS.4111")
     assert installation.wait(instance["instance_id"])["enable_ssl"] is False
+
+
+def places_of(api: httpx.Client, instance: Instance) -> list[str]:
+    """Every address where clients may come."""
+    nodes = api.get(f"/instances/{instance['instance_id']}/logical-nodes").json()["nodes"]
+    return [*dict.fromkeys([*instance["ip"].split(","), *(one["node_ip"] for one in nodes)])]
+
+
+def admit(api: httpx.Client, instance: Instance, *addresses: str) -> None:
+    """Nobody else; everybody, where there are no addresses."""
+    listed = [{"group_name": "friends", "ip_list": list(addresses)}] if addresses else []
+    body = {"enable_whitelist": bool(listed), "whitelist": listed}
+    answer = api.put(f"/instance/{instance['instance_id']}/whitelist", json=body)
+    assert answer.status_code == 204, answer.text
+
+
+def seen_from(api: httpx.Client, instance: Instance) -> set[str]:
+    """The addresses that sessions at all nodes are listed with."""
+    path, found = f"/instances/{instance['instance_id']}", set()
+    for node in api.get(f"{path}/logical-nodes").json()["nodes"]:
+        which = {"node_id": node["node_id"]}
+        job = api.post(f"{path}/clients", json=which | {"clean_cache": True}).json()["job_id"]
+        eventually(lambda job=job: api.get(f"/jobs/{job}").json()["status"] == "SUCCESS")
+        listed = api.get(f"{path}/clients", params=which | {"limit": 1000}).json()["clients"]
+        found |= {one["addr"].rpartition(":")[0] for one in listed}
+    return found
+
+
+@needs_packet_filter
+@each_kind
+def test_clients_are_known_by_their_own_addresses(instance: Instance, api: httpx.Client) -> None:
+    how = {"trust": ssl.create_default_context(cadata=authority_of(api, instance))}
+    places, port = places_of(api, instance), instance["port"]
+    friends = [Visitor(place, port, FRIEND, **how) for place in places]
+    strangers = [Visitor(place, port, STRANGER, **how) for place in places]
+    silent = [socket.create_connection((place, port), 5, (STRANGER, 0)) for place in places]
+    assert {FRIEND, STRANGER} <= seen_from(api, instance)
+
+    admit(api, instance, FRIEND)
+
+    assert who_gets_in(places, port, **how) == {FRIEND}
+    assert all(visitor.is_cut_off() for visitor in strangers)
+    assert [visitor.ask("PING") for visitor in friends] == [b"+PONG"] * len(friends)
+    # Who came before, and begins to speak only now, is too late.
+    for place, client in zip(places, silent, strict=True):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            _ask(how["trust"].wrap_socket(client, server_hostname=place))
+    found = seen_from(api, instance)
+    assert FRIEND in found
+    assert STRANGER not in found
+    # The service is let in to look at what clients are shown.
+    assert api.get(path_of(instance)).json()["ssl_validated"] is True
+
+    admit(api, instance)
+    assert who_gets_in(places, port, **how) == {FRIEND, STRANGER}
+    for visitor in (*friends, *strangers):
+        visitor.close()
+
+
+def _ask(client: ssl.SSLSocket) -> None:
+    with client:
+        client.sendall(b"PING\r\n")
+        if not client.recv(100):
+            raise ConnectionResetError
+
+
+@needs_packet_filter
+def test_a_whitelist_and_the_switch_leave_each_other_in_force(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    trust = ssl.create_default_context(cadata=authority_of(api, instance))
+    places, port = places_of(api, instance), instance["port"]
+    admit(api, instance, STRANGER)
+    switch(installation, api, instance, enabled=False)
+    assert who_gets_in(places, port) == {STRANGER}
+    switch(installation, api, instance, enabled=True)
+    assert who_gets_in(places, port, trust=trust) == {STRANGER}
+    admit(api, instance)
 
 
 def test_no_key_is_anywhere_but_in_the_nodes_folders(instance: Instance, installation: Installation) -> None:

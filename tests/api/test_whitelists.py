@@ -95,7 +95,7 @@ def test_a_whitelist_reads_back_as_it_was_written(api: httpx.Client, instances: 
     seen = api.get(path_of(instance)).json()
     write(api, instance, enabled=False)
 
-    limit = {"whitelist_ip_limit_num": 20}
+    limit = {"whitelist_ip_limit_num": "20"}
     assert seen == none | {"enable_whitelist": True, "whitelist": groups} | limit
     assert api.get(path_of(instance)).json() == none | limit
 

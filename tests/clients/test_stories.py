@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from callers import CALLERS, Call
 from installation import Installation
+from real_engines import engine_that_starts_unless
 from story import (
     Story,
     tell_of_a_batch,
@@ -17,9 +18,6 @@ from story import (
     tell_of_an_open_instance,
     tell_of_the_catalogue,
 )
-
-from cachestead.engine.catalogue import find_engines
-from cachestead.settings import EngineSettings
 
 Caller = Callable[[Installation], Call]
 
@@ -58,16 +56,8 @@ def test_failed_instances_are_told_from_others_and_removed_together(
     fresh_installation: Installation, caller: Caller, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
-    engine = _engine_that_starts_unless(broken, tmp_path / "engine")
+    engine = engine_that_starts_unless(broken, tmp_path / "engine")
     fresh_installation.settings |= {"ENGINE__BINARIES": json.dumps([str(engine)]), "ENGINE__SEARCH_PATH": "false"}
     fresh_installation.start()
     broken.touch()
     tell_of_a_failure(Story(fresh_installation, caller(fresh_installation)))
-
-
-def _engine_that_starts_unless(flag: Path, path: Path) -> Path:
-    """An engine binary that ends at once while a file is there."""
-    real = find_engines(EngineSettings()).newest().path
-    path.write_text(f'#!/bin/sh\n[ -e "{flag}" ] && [ "$1" != --version ] && exit 1\nexec "{real}" "$@"\n')
-    path.chmod(0o755)
-    return path

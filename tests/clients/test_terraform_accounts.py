@@ -42,7 +42,7 @@ def test_account_is_created_changed_and_destroyed(terraform: GoClient, installat
     assert wait()["description"] == ""
     with client_of(instance, WORD + "2", username="someone") as client:
         assert client.set("k", "1")
-    terraform.ask("DELETE", path, ok={200, 204})
+    assert terraform.ask("DELETE", path, ok={200, 204}) is None
 
     def is_deleted() -> bool:
         tasks = terraform.ask("GET", f"{one}/tasks")["tasks"]

@@ -9,14 +9,25 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from cachestead.identity.certificates import LIFE, RENEWED_BEFORE, authority_file, ensure_certificate
+from cachestead.identity.authority import Authority
+from cachestead.identity.certificates import (
+    LIFE_DAYS,
+    RENEWED_BEFORE,
+    authority_file,
+    ensure_certificate,
+    names_for,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("cache.example", "127.0.0.1")
+AUTHORITY = Authority.made_up(NOW)
+OLD = NOW + timedelta(days=LIFE_DAYS) - RENEWED_BEFORE
 
 
-def shown(folder: Path, names: tuple[str, ...] = NAMES, now: datetime = NOW) -> bytes:
-    return ensure_certificate(folder, names, now).certificate.read_bytes()
+def shown(
+    folder: Path, names: tuple[str, ...] = NAMES, now: datetime = NOW, authority: Authority = AUTHORITY
+) -> bytes:
+    return ensure_certificate(folder, authority, names_for(names), now).read_bytes()
 
 
 def test_it_is_good_for_its_names_and_no_others(tmp_path: Path) -> None:
@@ -30,32 +41,30 @@ def test_it_is_good_for_its_names_and_no_others(tmp_path: Path) -> None:
 
 
 def test_it_stays_until_it_is_old_or_for_other_names(tmp_path: Path) -> None:
-    first, authority = shown(tmp_path), authority_file(tmp_path).read_bytes()
+    first = shown(tmp_path)
 
-    assert shown(tmp_path, now=NOW + LIFE - RENEWED_BEFORE - timedelta(days=1)) == first
-    renewed = shown(tmp_path, now=NOW + LIFE - RENEWED_BEFORE + timedelta(days=1))
+    assert shown(tmp_path, now=OLD - timedelta(days=1)) == first
+    renewed = shown(tmp_path, now=OLD + timedelta(days=1))
     assert renewed != first
-    assert shown(tmp_path, ("other.example",)) != renewed
-    assert authority_file(tmp_path).read_bytes() == authority
+    assert shown(tmp_path, ("other.example", "127.0.0.1")) != renewed
 
 
-def test_an_authority_that_is_old_is_another(tmp_path: Path) -> None:
-    shown(tmp_path)
-    authority = authority_file(tmp_path).read_bytes()
+def test_one_of_another_authority_is_made_anew(tmp_path: Path) -> None:
+    first, other = shown(tmp_path), Authority.made_up(NOW)
 
-    shown(tmp_path, now=NOW + timedelta(days=3600))
+    leaf = x509.load_pem_x509_certificate(shown(tmp_path, authority=other))
 
-    assert authority_file(tmp_path).read_bytes() != authority
+    assert shown(tmp_path, authority=other) != first
+    assert authority_file(tmp_path).read_text() == other.certificate
+    leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(other.certificate.encode()))
 
 
-@pytest.mark.parametrize("name", ["service.key", "service.crt", "ca.crt", "ca.key"])
+@pytest.mark.parametrize("name", ["service.pem", "ca.crt"])
 def test_what_is_damaged_is_made_anew(tmp_path: Path, name: str) -> None:
     shown(tmp_path)
     (tmp_path / name).write_text("damaged")
 
-    [leaf, authority] = x509.load_pem_x509_certificates(shown(tmp_path))
+    leaf = x509.load_pem_x509_certificate(shown(tmp_path))
 
-    leaf.verify_directly_issued_by(authority)
-    if name != "ca.key":  # which is only looked at when something is to be signed
-        assert authority == x509.load_pem_x509_certificate(authority_file(tmp_path).read_bytes())
+    leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(authority_file(tmp_path).read_bytes()))
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())

@@ -78,7 +78,7 @@ class DescribeAccount(RequestBody):
 
 
 class AcceptedOut(BaseModel):
-    """The empty object, which some clients insist on where the reference has no body."""
+    """Answer of create_acl_account: the empty object, where the reference has no body. Terraform reads one."""
 
 
 class AccountOut(BaseModel):

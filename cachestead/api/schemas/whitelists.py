@@ -36,7 +36,8 @@ class WhitelistOut(BaseModel):
     instance_id: str
     enable_whitelist: bool
     whitelist: list[WhitelistGroupBody]
-    whitelist_ip_limit_num: int = MOST_ADDRESSES
+    whitelist_ip_limit_num: str = str(MOST_ADDRESSES)
+    """Text, as its table says; the example shows a number."""
 
     @classmethod
     def of(cls, instance: Instance) -> WhitelistOut:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Response
+
 from cachestead.api.access import May
 from cachestead.api.chapter import Chapter
 from cachestead.api.formats import InstanceIdPath
@@ -96,10 +98,10 @@ async def delete_acl_account(
     account_id: str,
     caller: Annotated[Caller, May["dcs:aclaccount:delete"]],
     service: Use,
-) -> AcceptedOut:
+) -> Response:
     """Delete an account; its clients are disconnected. `default` cannot be deleted."""
     await accounts.delete_account(service, caller, instance_id, account_id)
-    return AcceptedOut()
+    return Response()
 
 
 @chapter.put(_ONE, status=204)

@@ -43,6 +43,8 @@ class Launch:
     folder: Path
     log: Path
     environment: Mapping[str, str]
+    calls_for_others: bool = False
+    """Whether it calls nodes on behalf of clients, and is to be let in where they are."""
 
 
 def find_process(pid: int) -> ProcessIdentity | None:
@@ -90,7 +92,7 @@ def launch(order: Launch) -> ProcessIdentity:
             # Engines rewrite their files themselves and would let everybody read them.
             umask=0o077,
             close_fds=True,
-            group=NODE_GROUP if may_have_group() else None,
+            group=NODE_GROUP if may_have_group() and not order.calls_for_others else None,
         )
     # The object would complain that its process outlives it, which is what nodes are for; `reap` does the rest.
     child.returncode = 0

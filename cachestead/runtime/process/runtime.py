@@ -183,12 +183,13 @@ class ProcessRuntime:
 
     async def _begin(self, folder: NodeFolder, spec: NodeSpec) -> None:
         """A new process serves the node; none is left if it does not come up."""
+        is_front = node_behind(spec.id) is not None
         # Fronts share addresses: that they may is for the system to say.
-        if node_behind(spec.id) is None:
+        if not is_front:
             await _wait_free(spec)
         record = folder.prepare(spec)
         self._records[spec.id] = record
-        order = Launch(spec.command, folder.path, folder.log, spec.environment)
+        order = Launch(spec.command, folder.path, folder.log, spec.environment, calls_for_others=is_front)
         try:
             process = await asyncio.to_thread(launch, order)
         except OSError as error:
