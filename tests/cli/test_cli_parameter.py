@@ -171,6 +171,7 @@ def test_shells_complete_names(sessions, templates, run):
     assert _complete_assignment(Context(), "") == []
 
 
+@pytest.mark.timeout(600)
 def test_the_commands_do_what_they_say(installation):
     made = installation.run(
         "template", "create", "web-defaults", "--from", "Default-Redis-7.0-single-generic-DRAM", "timeout=9"

@@ -148,6 +148,7 @@ def test_tasks_are_deleted(service, run):
     assert run("task", "delete", "sessions", "t2").exit_code == 1
 
 
+@pytest.mark.timeout(600)
 def test_all_of_it_on_a_real_instance(installation):
     def told(*words):
         result = installation.run(*words)

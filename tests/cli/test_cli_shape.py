@@ -215,6 +215,7 @@ def _masters(nodes):
     return {node["group_name"]: node["node_ip"] for node in nodes if node["node_type"] == "master"}
 
 
+@pytest.mark.timeout(600)
 def test_a_master_standby_instance_changes_its_shape(installation):
     _run(installation, "create", "sessions", "--no-password", "--wait")
     before = _nodes(installation, "sessions")
@@ -232,6 +233,7 @@ def test_a_master_standby_instance_changes_its_shape(installation):
     assert '"redis.ha.xu1.large.r2.1"' in _run(installation, "show", "sessions", "-o", "json").stdout
 
 
+@pytest.mark.timeout(600)
 def test_a_cluster_changes_its_shape(installation):
     _run(installation, "create", "events", "--type", "cluster", "--no-password", "--wait")
     before = _nodes(installation, "events")
