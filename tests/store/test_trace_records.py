@@ -18,7 +18,7 @@ from cachestead.store.traces import Trace, TraceFilter, add_trace, list_traces, 
 DOMAIN, PROJECT = "d" * 32, "p" * 32
 NOW = 1_700_000_000_000
 MIB = 1024 * 1024
-ENOUGH = 4000
+ENOUGH = 3000
 """Traces that fill more than two files of a MiB."""
 
 
