@@ -27,6 +27,7 @@ from secrecy import (
     is_private,
     node_environments,
     processes_of,
+    written_to,
 )
 
 NAME = "kept-in-the-open"
@@ -263,15 +264,8 @@ def keep_link(story: Story, link: str) -> None:
 
 def write_passwords_in_wrong_places(story: Story) -> None:
     order = story.installation.order("misled")
-    taken = [
-        place
-        for place in MISPLACED
-        if story.ask(
-            "POST", "/instances", order | {place: story.secrets.new(f"a password as {place}")}
-        ).status_code
-        < 400
-    ]
-    assert taken == []
+    for place in MISPLACED:
+        story.refused("POST", "/instances", order | {place: story.secrets.new(f"a password as {place}")})
     for password in (
         {"is": story.secrets.new("a password in an object")},
         [story.secrets.new("a password in a list")],
@@ -393,12 +387,9 @@ def test_looking_finds_what_is_there(story: Story) -> None:
     one = story.made[NAME]["instance_id"]
     places = {path.name for path in files_of(story.installation) if is_in(one, path.read_bytes())}
     assert places >= {"service.log", "trail.jsonl", "node.json"}
+    records = [dumped(story.installation)] * 2
     if story.installation.database_url is None:
-        records = [
-            (story.installation.folder / f"{name}.sqlite").read_bytes() for name in ("cachestead", "workflows")
-        ]
-    else:
-        records = [dumped(story.installation)] * 2
+        records = [written_to(story.installation, f"{name}.sqlite*") for name in ("cachestead", "workflows")]
     assert is_in(one, records[0])
     # Steps of work are on record with what they returned, in a form that nobody reads by eye.
     assert is_in("create-instance", records[1])
