@@ -103,6 +103,11 @@ def files_of(installation: Installation) -> Iterator[Path]:
             yield path
 
 
+def written_to(installation: Installation, names: str) -> bytes:
+    """All that is in files of the data directory that are named like this."""
+    return b"".join(path.read_bytes() for path in installation.folder.glob(names))
+
+
 def dumped(installation: Installation) -> bytes:
     """All that PostgreSQL keeps, in words; nothing where records are files."""
     if installation.database_url is None:

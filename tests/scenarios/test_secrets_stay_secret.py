@@ -27,12 +27,17 @@ from secrecy import (
     is_private,
     node_environments,
     processes_of,
+    written_to,
 )
 
 NAME = "kept-in-the-open"
 """Of an instance: what must be found wherever secrets are looked for, or looking finds nothing at all."""
+REPEATED = {"a parameter's name"}
+"""What names a thing is repeated to whoever wrote it, to say which was not found; values are not."""
 OF_NODES = {"redis.conf", "sentinel.conf", "proxy.json"}
 """Files of a node's folder with what nodes prove to each other; what tenants log in with is there as hashes."""
+OF_THE_SCRIPT = "vip/endpoints"
+"""Folder of what the Sentinels' script logs in to nodes with."""
 OF_THE_SERVICE = {"keys/vault.key"}
 """Files with what opens everything else."""
 BETWEEN_NODES = "between nodes"
@@ -44,6 +49,12 @@ TELLS = {
     "/download": "the proof of a link",
 }
 """Ends of paths that are asked for a secret, and what it is."""
+
+MISPLACED = (
+    "az_codes", "capacity", "engine", "engine_version", "instance_backup_policy", "instance_num", "port", "private_ip",
+    "spec_code", "subnet_id", "tags", "template_id", "vpc_id",
+)  # fmt: skip
+"""Fields of an order that are no passwords."""
 
 Json = dict[str, Any]
 
@@ -150,7 +161,7 @@ def make_instances(story: Story) -> None:
         one = story.done("POST", "/instances", order)["instances"][0]["instance_id"]
         story.made[name] = {"instance_id": one, "password": password}
     for made in story.made.values():
-        made |= story.installation.wait(made["instance_id"], seconds=90)
+        made.update(story.installation.wait(made["instance_id"], seconds=90))
 
 
 def change_passwords(story: Story) -> None:
@@ -253,8 +264,7 @@ def keep_link(story: Story, link: str) -> None:
 
 def write_passwords_in_wrong_places(story: Story) -> None:
     order = story.installation.order("misled")
-    for place in ("capacity", "engine", "engine_version", "instance_num", "port", "spec_code", "az_codes", "vpc_id",
-                  "subnet_id", "tags", "private_ip", "template_id", "instance_backup_policy", "product_id"):  # fmt: skip
+    for place in MISPLACED:
         story.refused("POST", "/instances", order | {place: story.secrets.new(f"a password as {place}")})
     for password in (
         {"is": story.secrets.new("a password in an object")},
@@ -267,7 +277,7 @@ def write_passwords_in_wrong_places(story: Story) -> None:
         story.refused(
             "POST", f"{story.path('proxied')}/accounts", {"account_name": "x", "account_password": password}
         )
-        story.refused("POST", "/v3/users", {"user": {"name": "bob", "password": password}})
+        story.ask("POST", "/v3/users", {"user": {"name": "bob", "password": password}})
     cut_off = story.secrets.new("a password in half a body")
     story.refused(
         "POST", "/instances", content=f'{{"password": "{cut_off}"', headers={"content-type": "text/json"}
@@ -376,11 +386,14 @@ def learn_what_nodes_know(story: Story) -> None:
 def test_looking_finds_what_is_there(story: Story) -> None:
     one = story.made[NAME]["instance_id"]
     places = {path.name for path in files_of(story.installation) if is_in(one, path.read_bytes())}
-    records = {"cachestead.sqlite", "workflows.sqlite"} if story.installation.database_url is None else set()
-    assert places >= {"service.log", "trail.jsonl", "node.json"} | records
-    dump = dumped(story.installation)
-    assert story.installation.database_url is None or is_in(one, dump)
-    assert len(story.secrets.known) > 80
+    assert places >= {"service.log", "trail.jsonl", "node.json"}
+    records = [dumped(story.installation)] * 2
+    if story.installation.database_url is None:
+        records = [written_to(story.installation, f"{name}.sqlite*") for name in ("cachestead", "workflows")]
+    assert is_in(one, records[0])
+    # Steps of work are on record with what they returned, in a form that nobody reads by eye.
+    assert is_in("create-instance", records[1])
+    assert len(story.secrets.known) > 60
 
 
 def test_files_have_no_secret_but_those_that_need_one_and_only_their_owner_reads_these(story: Story) -> None:
@@ -392,7 +405,7 @@ def test_files_have_no_secret_but_those_that_need_one_and_only_their_owner_reads
         except FileNotFoundError:
             continue
         place, found = path.relative_to(folder), story.secrets.found_in(content)
-        if place.parts[0] == "nodes" and path.name in OF_NODES:
+        if (place.parts[0] == "nodes" and path.name in OF_NODES) or str(place.parent) == OF_THE_SCRIPT:
             found -= {BETWEEN_NODES}
             assert is_private(path), place
             assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -419,7 +432,7 @@ def test_no_answer_has_a_secret_but_those_that_were_asked_for_one(story: Story) 
         found = {one for one in story.secrets.found_in(answer.content) if not any(what in one for what in asked)}
         if "/auth/tokens" not in path or answer.status_code >= 300:
             found |= story.secrets.found_in(repr(answer.headers.raw).encode())
-        if found:
+        if found - REPEATED:
             faults.append((answer.request.method, path, answer.status_code, found))
     assert faults == []
 

@@ -23,7 +23,10 @@ from cachestead.operations.instances import Edit, Outcome
 def _finite(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError only
-    number = float(value) if isinstance(value, str) and len(value) < 32 else value
+    try:
+        number = float(value) if isinstance(value, str) and len(value) < 32 else value
+    except ValueError:  # whose text repeats what was written: it may be anything, a password too
+        raise ValueError("must be a number") from None
     if isinstance(number, float) and not math.isfinite(number):
         raise ValueError("must be a finite number")
     return number
@@ -504,7 +507,7 @@ def read_capacity(text: str | None) -> float | None:
     try:
         number = float(text)
     except ValueError:
-        raise errors.InvalidParameter(f"capacity: {text[:32]!r}", name="capacity") from None
+        raise errors.InvalidParameter("capacity: must be a number", name="capacity") from None
     return number if capacity_text(number) != "nan" else -1.0
 
 
