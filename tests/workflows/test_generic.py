@@ -24,6 +24,7 @@ from dbos import DBOS
 from installation import HA, PASSWORD, free_port
 from real_engines import eventually, kill_all_under, pids_under
 from sqlalchemy import select
+from visitors import needs_packet_filter
 
 from cachestead import bootstrap
 from cachestead.bootstrap import Application
@@ -44,6 +45,7 @@ from cachestead.domain.resizing import ResizeWish
 from cachestead.domain.roles import Permissions
 from cachestead.domain.sessions import places_of
 from cachestead.domain.shards import master_of, masters_of, replicas_of
+from cachestead.domain.whitelists import Whitelist, WhitelistGroup
 from cachestead.engine import replication
 from cachestead.engine.addresses import NodeAddress
 from cachestead.engine.cluster import wait_agreed
@@ -58,6 +60,8 @@ from cachestead.operations import (
     passwords,
     resizing,
     sessions,
+    ssl,
+    whitelists,
 )
 from cachestead.operations import instances as operations
 from cachestead.operations.changes import Change, change
@@ -70,6 +74,7 @@ from cachestead.store import proxies as proxy_store
 from cachestead.store.tables import jobs
 from cachestead.workflows.all import ALL
 from cachestead.workflows.change_type import CHANGE_TYPE
+from cachestead.workflows.change_whitelist import CHANGE_WHITELIST
 from cachestead.workflows.leave_domain_name import LEAVE_DOMAIN_NAME
 from cachestead.workflows.machinery import address_of, client_of, shards_at, sightings_now
 from cachestead.workflows.replace_nodes import REPLACE_NODES
@@ -156,7 +161,9 @@ class World:
             await self._serves_as_cluster(instance, password)
             return instance
         machinery, master = self.application.machinery, address_of(master_of(instance))
-        async with connected(NodeAddress(instance.ip, instance.port), password, user=None) as client:
+        # Where clients come by TLS, nodes still take us plainly.
+        place = master if instance.enable_ssl else NodeAddress(instance.ip, instance.port)
+        async with connected(place, password, user=None) as client:
             assert await client.set("served", "yes")
         standby = [client_of(machinery, instance, node) for node in replicas_of(instance)]
         await replication.wait_in_sync(standby, master, 20)
@@ -404,6 +411,12 @@ async def _start(
     world.service.worker.nudge()
 
 
+async def _write_whitelist(world: World, instance_id: str, *addresses: str) -> None:
+    groups = (WhitelistGroup("friends", addresses),) if addresses else ()
+    wanted = Whitelist(enabled=bool(groups), groups=groups)
+    await whitelists.begin_change(world.service, world.caller, instance_id, wanted)
+
+
 ASK: dict[str, Ask] = {
     "delete-instance": lambda world, one: operations.delete_instance(world.service, world.caller, one),
     "restart-instance": lambda world, one: operations.change_status(world.service, world.caller, "restart", [one]),
@@ -433,6 +446,9 @@ ASK: dict[str, Ask] = {
     ),
     "update-acl-account": lambda world, one: _on_account(world, one, accounts.change_role, AccountRole.WRITE),
     "delete-acl-account": lambda world, one: _on_account(world, one, accounts.delete_account),
+    "update-ip-whitelist": lambda world, one: _write_whitelist(world, one, "127.0.0.0/8"),
+    "change-ssl": lambda world, one: ssl.switch_ssl(world.service, world.caller, one, enabled=True),
+    "keep-ssl": lambda world, one: ssl.switch_ssl(world.service, world.caller, one, enabled=False),
     "back-up-instance": _back_up,
     "restore-instance": _restore,
     "import-backup": _import,
@@ -453,6 +469,8 @@ ASK_BACK: dict[str, Ask] = {
     "add-replicas": _remove_replica,
     "remove-replicas": lambda world, one: _resize_nodes(world, one, 3, change_type="createReplication"),
     "set-priority": lambda world, one: _start_on_replica(world, one, SET_PRIORITY, priority=100, before=7),
+    "update-ip-whitelist": _write_whitelist,
+    "change-ssl": ASK["keep-ssl"],
 }
 """So that the next test finds the instance as this one did."""
 
@@ -558,7 +576,7 @@ def _kept_of(instance: Instance) -> set[tuple[object, ...]]:
 ON_PROXIES = {
     Mode.PROXY: {
         "create-instance", "delete-instance", "restart-instance", "change-port", "add-shards", "remove-shards",
-        "replace-nodes", "scan-clients", "back-up-instance", "restore-instance", "import-backup",
+        "replace-nodes", "scan-clients", "update-ip-whitelist", "back-up-instance", "restore-instance", "import-backup",
     },
     Mode.HA_RW_SPLIT: {
         "create-instance", "rename-commands", "change-parameters", "change-password", "change-capacity", "add-replicas",
@@ -569,6 +587,11 @@ ON_PROXIES = {
 """Workflows that act on proxies, each on the type where there is more to it."""
 
 
+def marks_of(workflow: Workflow, mode: Mode) -> list[pytest.MarkDecorator]:
+    """What the machine must have for the workflow on that type."""
+    return [needs_packet_filter] if workflow is CHANGE_WHITELIST and not mode.has_proxies else []
+
+
 def modes_of(workflow: Workflow) -> list[Mode]:
     """Types of instance to try the workflow on."""
     plain = Mode.CLUSTER if "shard" in workflow.name else Mode.HA
@@ -576,10 +599,12 @@ def modes_of(workflow: Workflow) -> list[Mode]:
 
 
 EVERY_WORKFLOW = [
-    pytest.param(workflow, mode, id=f"{workflow.name}-{mode}") for workflow in ALL for mode in modes_of(workflow)
+    pytest.param(workflow, mode, id=f"{workflow.name}-{mode}", marks=marks_of(workflow, mode))
+    for workflow in ALL
+    for mode in modes_of(workflow)
 ]
 EVERY_STEP = [
-    pytest.param(workflow, mode, number, id=f"{workflow.name}-{mode}-{step.name}")
+    pytest.param(workflow, mode, number, id=f"{workflow.name}-{mode}-{step.name}", marks=marks_of(workflow, mode))
     for workflow in ALL
     for mode in modes_of(workflow)
     for number, step in enumerate(workflow.steps)
