@@ -29,10 +29,17 @@ from cachestead.engine.connection import Connections
 from cachestead.engine.sentinel import Sentinels
 from cachestead.identity.authentication import Authenticator
 from cachestead.identity.authority import Authority
-from cachestead.identity.certificates import authority_file, ensure_certificate, names_for
+from cachestead.identity.certificates import ensure_certificate, names_for
 from cachestead.identity.secrets import Vault
 from cachestead.identity.seed import ensure_tenants
 from cachestead.identity.sign_in import SignIn
+from cachestead.local import (
+    OBJECT_KEYS,
+    SCRAPE_TOKEN,
+    find_object_keys,
+    find_scrape_token,
+    open_database,
+)
 from cachestead.names.answers import Answers
 from cachestead.names.directory import Directory
 from cachestead.names.responder import Responder
@@ -62,8 +69,6 @@ from cachestead.workflows.runner import Runner
 SENTINEL_COUNT = 3
 _SENTINEL_OWNER = "sentinel"
 _AUTHORITY = "authority"
-_OBJECT_KEYS = "object_keys"
-_SCRAPE_TOKEN = "scrape_token"  # noqa: S105 - the name of a fact
 
 
 @dataclass(frozen=True)
@@ -125,16 +130,6 @@ class SentinelNodes:
             return False
         await self._runtime.ensure_node(self._specs[node])
         return True
-
-
-def open_database(settings: Settings) -> Database:
-    """The records' database, not yet migrated."""
-    return Database(database_url(settings), settings.store.pool_size)
-
-
-def database_url(settings: Settings) -> str:
-    """Where the records are."""
-    return settings.store.database_url or f"sqlite:///{settings.data_dir / 'cachestead.sqlite'}"
 
 
 def load_flavors() -> FlavorCatalogue:
@@ -233,12 +228,6 @@ def service_certificate(settings: Settings, authority: Authority) -> tuple[Path,
     return file, file
 
 
-def find_authority(settings: Settings) -> Path | None:
-    """What clients of the API have to trust that nobody else trusts; None where there is no such thing."""
-    file = authority_file(settings.data_dir / "tls")
-    return file if settings.server.tls and settings.server.certificate is None and file.exists() else None
-
-
 def make_private(folder: Path) -> None:
     """The folder is there and nobody else can look into it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -285,30 +274,14 @@ def _own_figures() -> CollectorRegistry:
     return registry
 
 
-async def find_scrape_token(database: Database, vault: Vault, settings: Settings) -> str | None:
-    """What opens `/metrics`: the setting, else what was made up at the first start; None before that."""
-    if settings.monitoring.token is not None:
-        return settings.monitoring.token.get_secret_value()
-    async with database.reading() as tx:
-        sealed = await facts.find_fact(tx, _SCRAPE_TOKEN)
-    return str(vault.open(sealed)["token"]) if sealed else None
-
-
 async def ensure_scrape_token(database: Database, vault: Vault, settings: Settings) -> str:
     """The same, made up if there is none."""
     token = await find_scrape_token(database, vault, settings)
     if token is None:
         token = secrets.token_urlsafe(32)
         async with database.writing() as tx:
-            await facts.save_fact(tx, _SCRAPE_TOKEN, vault.seal({"token": token}))
+            await facts.save_fact(tx, SCRAPE_TOKEN, vault.seal({"token": token}))
     return token
-
-
-async def find_object_keys(database: Database, vault: Vault) -> ObjectKeys | None:
-    """What encrypts objects and signs links, as it was made up at the first start; None before that."""
-    async with database.reading() as tx:
-        sealed = await facts.find_fact(tx, _OBJECT_KEYS)
-    return ObjectKeys(**vault.open(sealed)) if sealed else None
 
 
 async def _authority(database: Database, vault: Vault) -> Authority:
@@ -327,7 +300,7 @@ async def _objects(settings: Settings, database: Database, vault: Vault) -> Obje
     if keys is None:
         keys = ObjectKeys.made_up()
         async with database.writing() as tx:
-            await facts.save_fact(tx, _OBJECT_KEYS, vault.seal(asdict(keys)))
+            await facts.save_fact(tx, OBJECT_KEYS, vault.seal(asdict(keys)))
     objects = open_objects(settings, keys)
     objects.prepare()
     return objects

@@ -24,15 +24,13 @@ from cachestead import bootstrap
 from cachestead.api.protocol import LimitedLoop, limited_protocol
 from cachestead.engine import catalogue
 from cachestead.engine.catalogue import Choice
-from cachestead.identity import seed
-from cachestead.identity.secrets import Vault
 from cachestead.names.responder import Responder
 from cachestead.objects.errors import ObjectsError
 from cachestead.objects.keys import ObjectKeys
 from cachestead.reconcilers.loop import Loop, LoopFigures
 from cachestead.runtime.process.packet_filter import PacketFilter
 from cachestead.runtime.process.runtime import ProcessRuntime
-from cachestead.settings import LogSettings, NamesSettings, Settings
+from cachestead.settings import LogSettings, Settings
 from cachestead.store import facts
 
 log = structlog.get_logger()
@@ -48,10 +46,6 @@ class AlreadyRunning(Exception):
     def __init__(self, pid: int | None) -> None:
         super().__init__(f"a service already runs on this data directory (process {pid})")
         self.pid = pid
-
-
-class NotInitialised(Exception):
-    """The data directory has never been started."""
 
 
 def serve(settings: Settings) -> None:
@@ -214,56 +208,6 @@ def set_up_logging(settings: LogSettings) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
 
 
-def client_environment(settings: Settings) -> dict[str, str]:
-    """What clients of the first tenant need. Raises `NotInitialised` before the first start."""
-
-    async def read() -> dict[str, str]:
-        database = bootstrap.open_database(settings)
-        try:
-            known = await seed.client_environment(database, Vault.at(settings.data_dir), settings)
-            authority = bootstrap.find_authority(settings)
-            return known | _names_environment(settings.names) | ({"ca_file": str(authority)} if authority else {})
-        finally:
-            await database.close()
-
-    if not (settings.data_dir / "keys").is_dir():
-        raise NotInitialised(str(settings.data_dir))
-    try:
-        return asyncio.run(read())
-    except LookupError as missing:
-        raise NotInitialised(str(settings.data_dir)) from missing
-
-
-def scrape_token(settings: Settings) -> str:
-    """What opens `/metrics`. Raises `NotInitialised` before the first start."""
-
-    async def read() -> str | None:
-        database = bootstrap.open_database(settings)
-        try:
-            return await bootstrap.find_scrape_token(database, Vault.at(settings.data_dir), settings)
-        finally:
-            await database.close()
-
-    if not (settings.data_dir / "keys").is_dir() or (token := asyncio.run(read())) is None:
-        raise NotInitialised(str(settings.data_dir))
-    return token
-
-
-def object_identity(settings: Settings) -> str:
-    """What decrypts objects with the `age` program. Raises `NotInitialised` before the first start."""
-
-    async def read() -> ObjectKeys | None:
-        database = bootstrap.open_database(settings)
-        try:
-            return await bootstrap.find_object_keys(database, Vault.at(settings.data_dir))
-        finally:
-            await database.close()
-
-    if not (settings.data_dir / "keys").is_dir() or (keys := asyncio.run(read())) is None:
-        raise NotInitialised(str(settings.data_dir))
-    return keys.identity
-
-
 def check_objects(settings: Settings) -> str | None:
     """Why objects cannot be kept; None if a small one was just put, read and removed."""
     hasty = settings.objects.model_copy(update={"retry_seconds": _HASTY_SECONDS})
@@ -283,11 +227,6 @@ def check_objects(settings: Settings) -> str | None:
         return None if found == content else "what was read is not what was put"
 
     return asyncio.run(look())
-
-
-def _names_environment(names: NamesSettings) -> dict[str, str]:
-    """Where domain names are answered; nothing if they are not."""
-    return {"dns_host": str(names.host), "dns_port": str(names.port)} if names.enabled else {}
 
 
 def stop_nodes(settings: Settings) -> int:

@@ -75,7 +75,7 @@ def env(
 
 def read_environment(settings: Settings) -> dict[str, str]:
     """What clients of this installation need; it need not be running, but must have been."""
-    from cachestead.main import NotInitialised, client_environment  # noqa: PLC0415 - brings the service with it
+    from cachestead.local import NotInitialised, client_environment  # noqa: PLC0415 - brings the records with it
 
     try:
         return dict(client_environment(settings))
@@ -88,7 +88,7 @@ def read_environment(settings: Settings) -> dict[str, str]:
 
 def read_scrape_token(settings: Settings) -> str:
     """What opens `/metrics`."""
-    from cachestead.main import NotInitialised, scrape_token  # noqa: PLC0415 - brings the service with it
+    from cachestead.local import NotInitialised, scrape_token  # noqa: PLC0415 - brings the records with it
 
     try:
         return scrape_token(settings)
@@ -98,7 +98,7 @@ def read_scrape_token(settings: Settings) -> str:
 
 def read_object_identity(settings: Settings) -> str:
     """What decrypts objects."""
-    from cachestead.main import NotInitialised, object_identity  # noqa: PLC0415 - brings the service with it
+    from cachestead.local import NotInitialised, object_identity  # noqa: PLC0415 - brings the records with it
 
     try:
         return object_identity(settings)

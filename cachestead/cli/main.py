@@ -1,7 +1,7 @@
 """The command line: every command, and the one place where a failed one is printed.
 
 Commands on instances use the HTTP API as any client does. Only `up`, `down`, `env` and `doctor` touch this
-machine's installation, through `cachestead.main`.
+machine's installation, through `cachestead.main` and `cachestead.local`.
 """
 
 from __future__ import annotations

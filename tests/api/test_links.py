@@ -20,7 +20,7 @@ from object_stores import MIB, S3Server, find_rclone, pieces
 from postgresql import NewDatabase
 from refusals import check_refused
 
-from cachestead import bootstrap
+from cachestead import bootstrap, local
 from cachestead.identity.secrets import Vault
 from cachestead.objects.store import Objects
 from cachestead.settings import ObjectSettings, ServerSettings, Settings
@@ -53,9 +53,9 @@ async def _open(installation: Installation, objects: ObjectSettings) -> Objects:
     settings = Settings(
         data_dir=installation.folder, server=ServerSettings(port=installation.port), objects=objects
     )
-    database = Database(installation.database_url or bootstrap.database_url(settings))
+    database = Database(installation.database_url or local.database_url(settings))
     try:
-        keys = await bootstrap.find_object_keys(database, Vault.at(installation.folder))
+        keys = await local.find_object_keys(database, Vault.at(installation.folder))
     finally:
         await database.close()
     assert keys is not None
