@@ -91,8 +91,10 @@ class _Client(_End):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast("asyncio.Transport", transport).pause_reading()
-        client, served = (transport.get_extra_info(name)[0] for name in ("peername", "sockname"))
-        self._reaching = asyncio.create_task(self._reach(_calling_from(client, served), served))
+        served = transport.get_extra_info("sockname")
+        # A client that has left again is from nowhere.
+        client = transport.get_extra_info("peername") or served
+        self._reaching = asyncio.create_task(self._reach(_calling_from(client[0], served[0]), served[0]))
 
     async def _reach(self, source: str, address: str) -> None:
         engine = _End()

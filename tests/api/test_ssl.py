@@ -25,7 +25,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 from refusals import check_refused, look
 from second_tenant import WITH_OTHER, sign_in
-from visitors import FRIEND, STRANGER, Visitor, needs_packet_filter, who_gets_in
+from visitors import FRIEND, STRANGER, Visitor, needs_packet_filter, visiting, who_gets_in
 
 from cachestead.domain.ssl import CertificateNames
 from cachestead.identity.authority import Authority
@@ -52,7 +52,8 @@ def by(request: pytest.FixtureRequest) -> str:
 def installation(
     by: str, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
 ) -> Iterator[Installation]:
-    made = Installation(tmp_path_factory.mktemp("ssl"), new_database(), settings=WITH_OTHER | BY[by])
+    settings = WITH_OTHER | BY[by] | {"CERTIFICATES__SECONDS": "1"}
+    made = Installation(tmp_path_factory.mktemp("ssl"), new_database(), settings=settings)
     try:
         yield made.start()
     finally:
@@ -180,6 +181,38 @@ def test_what_is_shown_is_what_the_nodes_show(instance: Instance, api: httpx.Cli
         assert instance["domain_name"] in names.get_values_for_type(x509.DNSName)
 
 
+def handshake(address: str, port: int, name: str, authority: str) -> None:
+    """As a client that was told the name. Raises `ssl.SSLCertVerificationError`."""
+    context = ssl.create_default_context(cadata=authority)
+    with socket.create_connection((address, port), 5) as plain, context.wrap_socket(plain, server_hostname=name):
+        pass
+
+
+def test_clients_may_call_by_any_of_its_names_and_by_no_other(instance: Instance, api: httpx.Client) -> None:
+    authority, port = authority_of(api, instance), instance["port"]
+    nodes = api.get(f"/instances/{instance['instance_id']}/logical-nodes").json()["nodes"]
+    for node in nodes:
+        own = (instance["domain_name"], instance["readonly_domain_name"], instance["ip"], node["node_ip"])
+        for name in own:
+            handshake(node["node_ip"], port, name, authority)
+        [other] = {one["node_ip"] for one in nodes} - {node["node_ip"]}
+        for name in ("other.example", other):
+            with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)mismatch|not valid for"):
+                handshake(node["node_ip"], port, name, authority)
+
+
+def test_the_engine_speaks_tls_itself_if_it_can(by: str, instance: Instance, installation: Installation) -> None:
+    command = {"engine": "redis-server", "front": "cachestead.proxy.front"}[by]
+    place = (instance["ip"], instance["port"])
+    listening = [
+        " ".join(one.cmdline())
+        for one in installation.node_processes()
+        if any(end.laddr == place and end.status == psutil.CONN_LISTEN for end in one.net_connections("tcp4"))
+    ]
+    assert listening
+    assert all(command in one for one in listening), listening
+
+
 @pytest.mark.parametrize("instance", ["cluster"], indirect=True)
 def test_a_cluster_names_its_nodes_with_their_tls_ports(instance: Instance, api: httpx.Client) -> None:
     first = instance["ip"].split(",")[0]
@@ -289,6 +322,23 @@ def test_a_front_that_ends_is_back(
         assert client.get("big") == big
 
 
+def test_whom_clients_trust_outlives_the_service(
+    instance: Instance, installation: Installation, api: httpx.Client
+) -> None:
+    authority = authority_of(api, instance)
+    installation.stop()
+    installation.start()
+    with installation.http() as later:
+        assert authority_of(later, instance) == authority
+        restarted = later.put(
+            "/instances/status", json={"action": "restart", "instances": [instance["instance_id"]]}
+        )
+        assert restarted.status_code == 200, restarted.text
+    again = installation.wait(instance["instance_id"])
+    with client_of(again, **trusting(authority)) as client:
+        assert client.ping()
+
+
 def test_strangers_see_and_change_nothing(
     instance: Instance, installation: Installation, api: httpx.Client
 ) -> None:
@@ -370,6 +420,23 @@ def test_clients_are_known_by_their_own_addresses(instance: Instance, api: httpx
         visitor.close()
 
 
+ELSEWHERE = [
+    one.address
+    for interface in psutil.net_if_addrs().values()
+    for one in interface
+    if one.family is socket.AF_INET and not one.address.startswith("127.")
+]
+
+
+@pytest.mark.skipif(not ELSEWHERE, reason="no network but loopback")
+def test_who_is_not_from_loopback_is_served_too(by: str, instance: Instance, api: httpx.Client) -> None:
+    trust = ssl.create_default_context(cadata=authority_of(api, instance))
+    with visiting(instance["ip"], instance["port"], ELSEWHERE[0], trust=trust) as visitor:
+        assert visitor.ask("PING") == b"+PONG"
+        # A front cannot count on having such an address to call from.
+        assert {"engine": ELSEWHERE[0], "front": instance["ip"]}[by] in seen_from(api, instance)
+
+
 def _ask(client: ssl.SSLSocket) -> None:
     with client:
         client.sendall(b"PING\r\n")
@@ -411,6 +478,11 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def test_nothing_is_renewed_that_is_good_for_long(instance: Instance, installation: Installation) -> None:
+    assert instance["enable_ssl"]
+    assert "certificate renewed" not in installation.log()
 
 
 def test_a_certificate_is_for_what_clients_may_call_the_node() -> None:
