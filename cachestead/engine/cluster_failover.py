@@ -103,7 +103,7 @@ async def fail_over(lost: LostMaster, seconds: float = 15.0, *, without_vote: bo
     return Takeover(NodeAddress(*address_of(winner.client)), time.monotonic() - began)
 
 
-async def switch_over(shard: Shard, replica: Client, voters: Sequence[Client], seconds: float = 10.0) -> Takeover:
+async def switch_over(shard: Shard, replica: Client, voters: Sequence[Client], seconds: float = 30.0) -> Takeover:
     """The replica is master in its living master's place; no acknowledged write is lost.
 
     The master holds its clients' writes until the replica has everything, some milliseconds. A replica that is
@@ -130,8 +130,8 @@ async def switch_over(shard: Shard, replica: Client, voters: Sequence[Client], s
 async def _not_in_step(shard: Shard, replica: Client, voters: Sequence[Client]) -> str | None:
     if not (await observe_node(replica)).master_link_up:
         return f"{address_of(replica)} is not in touch with its master"
-    others = [node for node in shard.nodes if node is not replica]
-    return await _not_known_as_replica(replica, [*others, *voters])
+    others = [*(node for node in shard.nodes if node is not replica), *voters]
+    return await _not_known_as_replica(replica, others) or await _not_connected(replica, others)
 
 
 async def _not_known_as_replica(replica: Client, others: Sequence[Client]) -> str | None:
@@ -143,6 +143,22 @@ async def _not_known_as_replica(replica: Client, others: Sequence[Client]) -> st
     for other in behind:
         await greet(replica, other)
     return f"{mine.address} is no replica to {len(behind)} others" if behind else None
+
+
+async def _not_connected(replica: Client, others: Sequence[Client]) -> str | None:
+    """Nodes connect anew when roles have changed. Votes are asked for once, of those who are connected."""
+    mine = await observe_cluster(replica)
+    views = await asyncio.gather(*(observe_cluster(other) for other in others), return_exceptions=True)
+    apart = [
+        view.me
+        for view in views
+        if isinstance(view, ClusterView) and not (_is_linked(mine, view.me) and _is_linked(view, mine.me))
+    ]
+    return f"{mine.myself.address} is not connected to {len(apart)} others" if apart else None
+
+
+def _is_linked(view: ClusterView, node: NodeId) -> bool:
+    return node in view.nodes and view.nodes[node].link_up
 
 
 async def _claims_of_others(replica: Client, voters: Sequence[Client]) -> str | None:

@@ -14,8 +14,8 @@ from cachestead.workflows.roles import save_roles, with_roles_now
 from cachestead.workflows.steps import verify
 from cachestead.workflows.workflow import Step, StepContext, Workflow, change_done, change_failed
 
-SWITCH_SECONDS = 20.0
-"""Masters vote on one shard once in twice the node timeout: a switch right after two others has to wait."""
+SWITCH_SECONDS = 30.0
+"""Masters vote on one shard once in twice the node timeout, and who was not elected waits four times that long."""
 
 
 async def promote(machinery: Machinery, instance: Instance, heir: Node) -> None:
