@@ -32,8 +32,10 @@ _LONG_AND_ABOUT_NODES = {
     "test_accounts_last",
     "test_backups_and_restores",
     "test_imports_of_files",
+    "test_living_with_ssl",
     "test_losing_parts_of_backups",
     "test_proxies_under_load",
+    "test_whitelists_last",
 }
 """Not repeated on the second database unless they are named: it makes no difference to nodes and files."""
 
