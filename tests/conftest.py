@@ -19,14 +19,7 @@ from installation import Installation
 from postgresql import NewDatabase, find_binaries, start_server
 
 settings.register_profile("search", max_examples=20_000, print_blob=True)
-_LOSE_NODES = {
-    "test_changes",
-    "test_changes_replicas",
-    "test_cluster",
-    "test_failover",
-    "test_slot_migration",
-    "test_switchover",
-}
+_WITHOUT_PROCESSES = {"domain", "identity", "names", "store"}
 _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 _LONG_AND_ABOUT_NODES = {
     "test_accounts_last",
@@ -48,9 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        # Processes are killed there at moments that nobody chooses, on machines that do other things too. A second
-        # failure is one; that there was a first is said at the end of the run.
-        if item.path.parent.name == "scenarios" or item.path.stem in _LOSE_NODES:
+        # Servers are started and killed at moments that nobody chooses, on machines that do other things too. A
+        # second failure is one; that there was a first, and why, is said at the end of the run.
+        if item.path.parent.name not in _WITHOUT_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1))
     if config.getoption("--database") == "sqlite":
         return
