@@ -137,7 +137,7 @@ def holds_everywhere(installation: Installation, instance: dict[str, Any]) -> No
     now = installation.show(instance["instance_id"])
     assert now is not None
     holds(now)
-    nodes = agreed(installation, now)
+    nodes = nodes_of(installation, now)
     assert len(nodes) >= 2
     for node in nodes:
         at = {"ip": node.address, "port": now["port"]}
@@ -150,31 +150,33 @@ def holds_everywhere(installation: Installation, instance: dict[str, Any]) -> No
                 cannot_write(reader)
 
 
+def nodes_of(installation: Installation, instance: dict[str, Any]) -> list[NodeSeen]:
+    """The nodes, as soon as all witnesses say the same of them: Sentinels take a while to know each other."""
+    return eventually(lambda: agreed(installation, instance), 60)
+
+
 def master_of(installation: Installation, instance: dict[str, Any]) -> NodeSeen:
     """A node that is master, the first one where there are several."""
-    return min(
-        (node for node in agreed(installation, instance) if node.role == "master"), key=lambda node: node.group
-    )
+    masters = (node for node in nodes_of(installation, instance) if node.role == "master")
+    return min(masters, key=lambda node: node.group)
 
 
 @each_kind
 def test_a_lost_master_and_a_restart(installation: Installation, instance: dict[str, Any]) -> None:
-    before = eventually(lambda: master_of(installation, instance))
+    before = master_of(installation, instance)
     psutil.Process(before.pid).kill()
     eventually(lambda: master_of(installation, instance).pid != before.pid, 60)
-    eventually(lambda: agreed(installation, instance), 60)
     holds_everywhere(installation, instance)
     with installation.http() as api:
         answer = api.put("/instances/status", json={"action": "restart", "instances": [instance["instance_id"]]})
         assert answer.json()["results"][0]["result"] == "success"
     installation.wait(instance["instance_id"], seconds=60)
-    eventually(lambda: agreed(installation, instance), 60)
     holds_everywhere(installation, instance)
 
 
 @pytest.mark.parametrize("instance", BEHIND_PROXIES, indirect=True)
 def test_lost_proxies(installation: Installation, instance: dict[str, Any]) -> None:
-    nodes = {node.address for node in agreed(installation, instance)}
+    nodes = {node.address for node in nodes_of(installation, instance)}
     before = {pid for at, pid in installation.node_pids(instance["instance_id"]).items() if at not in nodes}
     assert len(before) >= 2
     for pid in before:
@@ -186,7 +188,6 @@ def test_lost_proxies(installation: Installation, instance: dict[str, Any]) -> N
         return len(now) == len(before) and not now & before
 
     eventually(are_back, 60)
-    eventually(lambda: agreed(installation, instance), 60)
     holds_everywhere(installation, instance)
 
 
@@ -195,9 +196,9 @@ def test_new_replicas_and_shards(
     request: pytest.FixtureRequest, installation: Installation, instance: dict[str, Any]
 ) -> None:
     flavor, gb, change = LARGER[request.node.callspec.params["instance"]]
-    before = len(agreed(installation, instance))
+    before = len(nodes_of(installation, instance))
     resized(installation, instance, flavor, gb, **({"change_type": change} if change else {}))
-    assert len(agreed(installation, instance)) > before
+    assert len(nodes_of(installation, instance)) > before
     holds_everywhere(installation, instance)
 
 
@@ -220,7 +221,7 @@ def test_a_restoration(installation: Installation, instance: dict[str, Any]) -> 
     with account(before, "writer") as writer:
         writer.set("k", "of later")
     assert restore(installation, instance, backup)["status"] == "succeed"
-    eventually(lambda: agreed(installation, instance), 60)
+    nodes_of(installation, instance)
     with account(place_of(instance, "k"), "later") as later:
         assert eventually(lambda: later.get("k") == "of the backup")
         cannot_write(later)
