@@ -24,10 +24,17 @@ _KEEPS_RECORDS = {"installation", "fresh_installation", "new_database"}
 _LONG_AND_ABOUT_NODES = {
     "test_accounts_last",
     "test_backups_and_restores",
+    "test_changing_types",
+    "test_cluster_life",
     "test_imports_of_files",
     "test_living_with_ssl",
+    "test_losing_cluster_nodes",
+    "test_losing_memory",
+    "test_losing_nodes",
     "test_losing_parts_of_backups",
     "test_proxies_under_load",
+    "test_resizing_under_load",
+    "test_switchover_under_load",
     "test_whitelists_last",
 }
 """Not repeated on the second database unless they are named: it makes no difference to nodes and files."""
